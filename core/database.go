@@ -1,0 +1,65 @@
+package core
+
+import "time"
+
+// Database is what a catalog knows of a database.
+type Database struct {
+	Name       string
+	CreatedAt  time.Time
+	Vgroups    int
+	Precision  string // ms, us or ns
+	CreateSQL  string // `show create database`
+	WALPeriodS int64  // wal_retention_period; 0 forbids subscriptions, -1 keeps for ever
+}
+
+// SystemDatabases are never replicated when no database was named.
+var SystemDatabases = []string{"information_schema", "performance_schema", "log", "audit"}
+
+// IsSystemDatabase reports whether name is one of SystemDatabases.
+func IsSystemDatabase(name string) bool {
+	for _, s := range SystemDatabases {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Versions are those of an endpoint.
+type Versions struct {
+	Server  string // select server_version()
+	Adapter string // the libtaos of the adapter, as its version action tells
+}
+
+// Topic is a subscription source of a server.
+type Topic struct {
+	Name     string
+	Database string
+	WithMeta bool
+}
+
+// Subscription is a consumer group's progress in one vgroup, as the server
+// last heard it. It freezes when the consumers leave.
+type Subscription struct {
+	Topic    string
+	Group    string
+	Vgroup   int32
+	Consumer string // empty if no consumer owns the vgroup
+	Position int64  // Unknown if not reported
+	End      int64  // Unknown if not reported
+}
+
+// Table describes a super table, or a table, for comparison.
+type Table struct {
+	Name    string
+	Columns []Column
+	Tags    []Column
+}
+
+// Column is a column or a tag.
+type Column struct {
+	Name   string
+	Type   string // as `describe` prints it: TIMESTAMP, INT, VARCHAR, …
+	Length int    // bytes; for NCHAR characters
+	Note   string // the rest of `describe`: TAG, PRIMARY KEY, …
+}

@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"tdreplica/core"
+)
+
+// Connector opens connections to endpoints. core/taos is the one that speaks to
+// TDengine. Every method is safe for concurrent use and obeys ctx.
+type Connector interface {
+	// Catalog connects for SQL and learns the versions.
+	Catalog(ctx context.Context, ep core.Endpoint) (Catalog, error)
+	// Source opens one consumer. It returns before the first poll, so that
+	// Assignment tells where the group stands.
+	Source(ctx context.Context, ep core.Endpoint, sub Subscription) (Source, error)
+	// Sink opens one connection with a current database to write into.
+	Sink(ctx context.Context, ep core.Endpoint, database string) (Sink, error)
+}
+
+// Subscription says what a Source reads.
+type Subscription struct {
+	Topic    string
+	Group    string
+	ClientID string
+	// Latest starts a group that has no stored offset at the end of the WAL
+	// instead of its beginning.
+	Latest bool
+	// Everything delivers also what replication wrote. Never set it where the
+	// other direction may be replicated too: it loops.
+	Everything bool
+	// MaxPollInterval is how long the source may go without a poll before the
+	// server drops the consumer.
+	MaxPollInterval time.Duration
+}
+
+// Source reads one consumer's share of a topic. Calls are made by one goroutine
+// at a time. After an error of class reconnect it must be closed and opened anew.
+type Source interface {
+	// Poll returns the next message, whole, or nil if none came within wait.
+	// The message's memory is the caller's.
+	Poll(ctx context.Context, wait time.Duration) (*core.Message, error)
+	// Assignment returns what the server tells of every vgroup this consumer
+	// owns. Called before the first poll its Offset is the stored offset.
+	Assignment(ctx context.Context) ([]core.Assignment, error)
+	// Position returns the next version to read, vgroup by vgroup. Between two
+	// polls it covers exactly the messages handed out so far.
+	Position(ctx context.Context, vgroups []int32) ([]core.VgroupOffset, error)
+	// Committed returns the stored offsets; core.Unknown where none is stored.
+	Committed(ctx context.Context, vgroups []int32) ([]core.VgroupOffset, error)
+	// Commit stores an offset: the next version to read.
+	Commit(ctx context.Context, at core.VgroupOffset) error
+	// Seek moves the position without storing it.
+	Seek(ctx context.Context, to core.VgroupOffset) error
+	// Close unsubscribes (so that the group is free at once) and disconnects.
+	Close(ctx context.Context) error
+}
+
+// Sink applies messages to one database. Calls are made by one goroutine at a
+// time. After an error of class reconnect it must be closed and opened anew.
+type Sink interface {
+	// Write returns nil only when the sink has acknowledged the whole message.
+	// After a timeout the outcome is unknown: writing the same again is safe.
+	Write(ctx context.Context, m *core.Message) error
+	Close() error
+}
+
+// Catalog is the SQL side of an endpoint. It is safe for concurrent use.
+type Catalog interface {
+	Versions() core.Versions
+	Databases(ctx context.Context) ([]core.Database, error)
+	// Database returns nil, nil if there is none of that name.
+	Database(ctx context.Context, name string) (*core.Database, error)
+	// CreateDatabaseLike creates a database with the options of another one.
+	CreateDatabaseLike(ctx context.Context, like core.Database) error
+	// EnsureTopic creates the topic if it is missing and verifies that it is a
+	// topic with meta of that database.
+	EnsureTopic(ctx context.Context, topic, database string) error
+	// Topic returns nil, nil if there is none of that name.
+	Topic(ctx context.Context, name string) (*core.Topic, error)
+	// Subscriptions lists the groups of a topic, vgroup by vgroup.
+	Subscriptions(ctx context.Context, topic string) ([]core.Subscription, error)
+	// WALEnds returns the end (exclusive) of each vgroup's WAL without a
+	// consumer, and false on servers that do not tell (before 3.3.7 or so).
+	WALEnds(ctx context.Context, database string) (map[int32]int64, bool, error)
+	// CanSubscribe and CanWrite check the rights of the endpoint's user.
+	CanSubscribe(ctx context.Context, database string) error
+	CanWrite(ctx context.Context, database string) error
+	// DropGroup and DropTopic succeed if there is nothing to drop.
+	DropGroup(ctx context.Context, topic, group string) error
+	DropTopic(ctx context.Context, topic string) error
+	SuperTables(ctx context.Context, database string) ([]string, error)
+	Describe(ctx context.Context, database, table string) (*core.Table, error)
+	Close() error
+}
+
+// Clock is time, so that tests can script it.
+type Clock interface {
+	Now() time.Time
+	// After behaves as time.After.
+	After(d time.Duration) <-chan time.Time
+}

@@ -1,0 +1,142 @@
+package core
+
+import "time"
+
+// Snapshot is all that an instance reports at one moment. It is immutable and
+// may be shared between goroutines.
+type Snapshot struct {
+	Seq      uint64    `json:"seq"` // grows with each snapshot of one instance
+	At       time.Time `json:"at"`
+	Instance Instance  `json:"instance"`
+	Replicas []Replica `json:"replicas"` // sorted by id
+	Tasks    []Task    `json:"tasks"`    // sorted by replica, then number
+}
+
+// Instance describes the process that owns a state directory.
+type Instance struct {
+	Name     string    `json:"name"`    // of the configuration, else the host's
+	ID       string    `json:"id"`      // random, made with the state directory, part of every consumer group
+	Running  bool      `json:"running"` // false: the snapshot was read from the state directory
+	PID      int       `json:"pid,omitempty"`
+	Version  string    `json:"version"`
+	StateDir string    `json:"state_dir"`
+	Since    time.Time `json:"since"` // start of the process; of the last one when none runs
+	ReadOnly bool      `json:"read_only"`
+	Demo     bool      `json:"demo"`
+}
+
+// Origin tells who declared a replica.
+type Origin string
+
+// Where replicas come from.
+const (
+	FromConfig  Origin = "config"
+	FromCommand Origin = "command"
+)
+
+// Replica is a pair source → sink and what is wanted of it.
+type Replica struct {
+	ID     string `json:"id"`
+	Source string `json:"source"` // canonical, without credentials
+	Sink   string `json:"sink"`
+	Origin Origin `json:"origin"`
+	// Undeclared marks a replica that the configuration declared once and no
+	// longer does. It goes on as it was until an operator removes it.
+	Undeclared bool `json:"undeclared"`
+	// AllDatabases is set if no database was named: then every user database
+	// that exists on both sides belongs to the replica.
+	AllDatabases    bool     `json:"all_databases"`
+	Databases       []string `json:"databases,omitempty"` // names and *-patterns
+	Exclude         []string `json:"exclude,omitempty"`
+	CreateDatabases bool     `json:"create_databases"`
+	NoNewDatabases  bool     `json:"no_new_databases"`
+	CheckIntervalS  int64    `json:"new_database_checking_interval_s"`
+	Workers         int      `json:"workers"`
+	StartFrom       string   `json:"start_from"` // earliest or latest
+	// TwoWay names the replica of this instance that copies the other way;
+	// empty if there is none.
+	TwoWay string `json:"two_way,omitempty"`
+	// The limits of `status --check`, in seconds; 0 means no limit.
+	MaxLagS         int64 `json:"max_lag_s"`
+	MaxInterruptedS int64 `json:"max_interrupted_s"`
+}
+
+// Task returns the task of a key, or nil.
+func (s *Snapshot) Task(k TaskKey) *Task {
+	for i := range s.Tasks {
+		if s.Tasks[i].Key() == k {
+			return &s.Tasks[i]
+		}
+	}
+	return nil
+}
+
+// Replica returns the replica of an id, or nil.
+func (s *Snapshot) Replica(id string) *Replica {
+	for i := range s.Replicas {
+		if s.Replicas[i].ID == id {
+			return &s.Replicas[i]
+		}
+	}
+	return nil
+}
+
+// Unhealthy lists why `status --check` would not be content: a task that has
+// failed, was interrupted for longer than its limit, or lags beyond its limit.
+func (s *Snapshot) Unhealthy() []string {
+	var why []string
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		r := s.Replica(t.Replica)
+		if r == nil {
+			continue
+		}
+		held := s.At.Sub(t.Since)
+		limit := time.Duration(r.MaxInterruptedS) * time.Second
+		switch {
+		case t.State == Failed:
+			why = append(why, t.Key().String()+": failed: "+t.Note)
+		case t.State == Interrupted && held >= limit:
+			why = append(why, t.Key().String()+": interrupted for "+held.Round(time.Second).String()+": "+t.Note)
+		case r.MaxLagS > 0 && t.LagMS > r.MaxLagS*1000:
+			lag := time.Duration(t.LagMS) * time.Millisecond
+			why = append(why, t.Key().String()+": lags by "+lag.Round(time.Second).String())
+		}
+	}
+	return why
+}
+
+// TaskDetail is what only a task's own screen shows.
+type TaskDetail struct {
+	Task     Task         `json:"task"`
+	Replica  Replica      `json:"replica"`
+	DDL      []DDLRecord  `json:"ddl"`  // the newest last, at most 200
+	Gaps     []Gap        `json:"gaps"` // found since the task was created
+	Minutes  []Throughput `json:"last_15_min"`
+	Day      []Throughput `json:"last_24_h"`
+	Poisoned int          `json:"quarantined"` // messages in quarantine
+}
+
+// Throughput is one point of a chart: sums and extremes of one interval.
+type Throughput struct {
+	At       time.Time `json:"at"` // start of the interval
+	Messages int64     `json:"messages"`
+	Bytes    int64     `json:"bytes"`
+	Diff     int64     `json:"diff"`   // the highest in the interval
+	LagMS    int64     `json:"lag_ms"` // the highest in the interval
+}
+
+// DDLRecord is a change of schema that was applied at the sink.
+type DDLRecord struct {
+	At     time.Time `json:"at"`
+	Vgroup int32     `json:"vgroup_id"`
+	Text   string    `json:"text"`
+}
+
+// Gap is a run of WAL versions that the source deleted before they were read.
+type Gap struct {
+	At     time.Time `json:"at"` // when it was found
+	Vgroup int32     `json:"vgroup_id"`
+	From   int64     `json:"from"` // first missing version
+	To     int64     `json:"to"`   // first version that is still there
+}

@@ -1,0 +1,38 @@
+package store
+
+import (
+	"time"
+
+	"tdreplica/core"
+)
+
+// Replica is what the state file keeps of a replica.
+type Replica struct {
+	core.Replica
+	// SourceEndpoint and SinkEndpoint hold the credentials as they were given:
+	// references to files or variables where the operator used them, a literal
+	// password otherwise. The file is readable by its owner only.
+	SourceEndpoint core.Endpoint `json:"source_endpoint"`
+	SinkEndpoint   core.Endpoint `json:"sink_endpoint"`
+	CreatedAt      time.Time     `json:"created_at"`
+	NextTask       int           `json:"next_task"` // number of the next task
+}
+
+// Task is what the state file keeps of a task.
+type Task struct {
+	Replica   string       `json:"replica"`
+	Database  string       `json:"database"`
+	Number    int          `json:"task"`
+	Desired   core.Desired `json:"desired"`
+	CreatedAt time.Time    `json:"created_at"`
+	Topic     string       `json:"topic"`
+	Group     string       `json:"group"`
+	// SourceCreatedAt is the source database's creation time: if it differs at
+	// the next start, the database was dropped and created again.
+	SourceCreatedAt time.Time `json:"source_created_at"`
+	// Last is the task as it was last reported, for `status` and `diff` when no
+	// instance runs. Its vgroups' Current is also the position up to which
+	// everything is known to be applied (or filtered), for the gap check.
+	Last core.Task  `json:"last"`
+	Gaps []core.Gap `json:"gaps,omitempty"`
+}
