@@ -13,6 +13,11 @@ type Config struct {
 	Engine    Engine              `toml:"engine"`
 	Console   Console             `toml:"console"`
 	Metrics   Metrics             `toml:"metrics"`
+
+	// File is where it was read from; empty if it is the defaults alone.
+	File string `toml:"-"`
+	// Warnings are what is allowed but unwise, for the caller to show.
+	Warnings []Problem `toml:"-"`
 }
 
 // Instance is where this process keeps its state and its log.
