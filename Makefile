@@ -1,0 +1,43 @@
+# `make help` lists what there is. Nothing here is needed to use the project:
+# `go build`, `go run . --demo` and `go test ./...` do without it.
+
+OUT     ?= bin
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint cover bench fuzz screenshots demo clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build bin/tdreplica, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT)/tdreplica .
+
+test: ## run the tests
+	go test ./...
+
+race: ## run the tests under the race detector
+	go test -race ./...
+
+lint: ## check format, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+cover: ## write cover.out and print the coverage of each function
+	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go tool cover -func=cover.out
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## fuzz the configuration for 30 s
+	go test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./config
+
+screenshots: ## render the console into screenshots/
+	go test -run TestScreenshots -screenshots ./tui/...
+
+demo: ## two embedded nodes for 20 s, compared at the end
+	go run . --demo --no-tui --duration 20s
+
+clean: ## remove what these targets made
+	rm -rf $(OUT) cover.out

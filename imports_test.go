@@ -1,0 +1,123 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "tdreplica"
+
+// allowedImports are the edges between the packages of this module: each
+// package may import those listed and nothing else of ours. It is a design
+// decision to add one. Imports point downwards: "config" and "core" are the
+// leaves, the program itself is the top.
+var allowedImports = map[string][]string{
+	".":             {"tui", "core", "config", "core/cli", "core/demo", "core/control", "core/engine", "core/taos", "core/store"},
+	"config":        {},
+	"core":          {},
+	"core/cli":      {"core/control", "core/store", "config", "core"},
+	"core/control":  {"core"},
+	"core/demo":     {"core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
+	"core/embedded": {},
+	"core/engine":   {"core/store", "config", "core"},
+	"core/raw":      {"core"},
+	"core/store":    {"core"},
+	"core/taos":     {"core/engine", "core/raw", "config", "core"},
+	"tui":           {"core", "config"},
+}
+
+// libraryOwners tells which packages may use a library. One that is not listed
+// belongs to nobody yet.
+var libraryOwners = map[string][]string{
+	"github.com/BurntSushi/toml":         {"config"},
+	"github.com/charmbracelet/":          {"tui"},
+	"github.com/gorilla/websocket":       {"core/embedded", "core/taos"},
+	"github.com/prometheus/":             {"core/metrics"},
+	"github.com/spf13/":                  {"core/cli", "."},
+	"github.com/taosdata/driver-go/":     {"core/taos"},
+	"go.etcd.io/bbolt":                   {"core/store"},
+	"golang.org/x/sync/":                 {"core/engine", "core/taos", "core/demo"},
+	"golang.org/x/sys/":                  {"core/store", "core/cli", "core/control", "."},
+	"golang.org/x/term":                  {"core/cli", "tui", "."},
+	"github.com/mattn/go-isatty":         {"core/cli", "tui", "."},
+	"github.com/mattn/go-runewidth":      {"core/cli", "tui"},
+	"github.com/rivo/uniseg":             {"core/cli", "tui"},
+	"github.com/muesli/termenv":          {"tui"},
+	"github.com/lucasb-eyer/go-colorful": {"tui"},
+}
+
+// TestImportsPointDownwards reads the imports of every source file, whatever
+// its build tags. Tests may import what they test against, so their files do
+// not count.
+func TestImportsPointDownwards(t *testing.T) {
+	for pkg, imports := range sourceImports(t) {
+		allowed, known := allowedImports[pkg]
+		if !known {
+			t.Errorf("package %s is not in the list of packages: add it with what it may import", pkg)
+		}
+		for _, imported := range imports {
+			switch own, ours := strings.CutPrefix(imported, module+"/"); {
+			case ours && !slices.Contains(allowed, own):
+				t.Errorf("%s imports %s; it may import %v", pkg, own, allowed)
+			case !ours && strings.Contains(strings.Split(imported, "/")[0], "."):
+				if owners := ownersOf(imported); !slices.Contains(owners, pkg) {
+					t.Errorf("%s imports %s, which belongs to %v", pkg, imported, owners)
+				}
+			}
+		}
+	}
+}
+
+func ownersOf(library string) []string {
+	for prefix, owners := range libraryOwners {
+		if strings.HasPrefix(library, prefix) {
+			return owners
+		}
+	}
+	return nil
+}
+
+// sourceImports maps each package, by its folder, to what its files import.
+func sourceImports(t *testing.T) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	err := filepath.WalkDir(".", func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() && (name == "testdata" || strings.HasPrefix(name, ".") && name != ".") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(file))
+		if _, ok := found[pkg]; !ok {
+			found[pkg] = nil // a package without imports is one too
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			found[pkg] = append(found[pkg], imported)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
