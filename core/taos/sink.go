@@ -1,0 +1,65 @@
+package taos
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gorilla/websocket"
+
+	"tdreplica/core"
+)
+
+const actionNameWrite = "write_raw"
+
+// sink is one connection with a current database. It implements engine.Sink.
+type sink struct {
+	s        *socket
+	ep       endpoint
+	database string
+	opts     Options
+}
+
+type connArgs struct {
+	request
+	User     string `json:"user,omitempty"`
+	Password string `json:"password,omitempty"`
+	Token    string `json:"bearer_token,omitempty"`
+	Database string `json:"db"`
+}
+
+// login makes the database current. With taosd down the adapter takes 20 s to
+// say so.
+func (k *sink) login(ctx context.Context) error {
+	c := k.ep.cred
+	args := &connArgs{User: c.user, Password: c.password, Token: c.token, Database: k.database}
+	op := fmt.Sprintf("open database %q at %s", k.database, k.ep)
+	return k.s.ask(ctx, op, "conn", args, k.opts.RequestTimeout, nil)
+}
+
+// Write sends one message and waits for its acknowledgement: there is never
+// more than one in flight, because the adapter would apply them in any order.
+// If ctx ends meanwhile the outcome is unknown and the sink unusable.
+func (k *sink) Write(ctx context.Context, m *core.Message) error {
+	op := fmt.Sprintf("write to database %q at %s", k.database, k.ep)
+	c := k.s.register(actionNameWrite)
+	frame, err := putWriteHead(m, c.id)
+	if err != nil {
+		k.s.forget(c)
+		return &core.Error{Class: core.ClassData, Op: op, Text: err.Error(), Err: err}
+	}
+	if err := k.s.send(ctx, c, websocket.BinaryMessage, frame); err != nil {
+		return err
+	}
+	a, err := k.s.await(ctx, c, k.opts.WriteTimeout)
+	if err != nil {
+		k.s.fail(fmt.Errorf("a write without an answer: %w", err))
+		return err
+	}
+	return k.s.decode(op, c, a, nil)
+}
+
+// Close disconnects. It may be called again.
+func (k *sink) Close() error {
+	k.s.close()
+	return nil
+}

@@ -1,0 +1,380 @@
+package taos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	bufferSize = 64 << 10 // of reads and writes; also the size of the fragments that are sent
+	maxText    = 16 << 20 // of a JSON reply: the assignment of 100,000 vgroups fits
+	closeGrace = time.Second
+)
+
+// socket is one WebSocket to an adapter, over which requests are answered by
+// their req_id. A goroutine of its own reads everything that comes (which also
+// answers the adapter's pings); close waits for it. After the first failure of
+// the connection every call fails with the same error.
+type socket struct {
+	ep   endpoint
+	opts Options
+	conn *websocket.Conn
+
+	writing sync.Mutex // one frame at a time
+
+	mu      sync.Mutex
+	lastID  uint64
+	waiting map[uint64]*call
+	err     error // why the connection is over
+
+	dead     chan struct{} // closed with the first failure
+	done     chan struct{} // closed when the reader has ended
+	progress atomic.Int64  // when the last bytes of a reply came, in ns
+}
+
+// call is a request that was sent and is not yet answered.
+type call struct {
+	id     uint64
+	action string
+	sent   time.Time
+	answer chan answer // holds one
+}
+
+// answer is a reply: either a JSON text with its envelope decoded, or a frame.
+type answer struct {
+	envelope
+	text  []byte
+	frame []byte
+}
+
+// envelope is what all JSON replies have in common.
+type envelope struct {
+	Code    *int   `json:"code"`
+	Message string `json:"message"`
+	Action  string `json:"action"`
+	ReqID   uint64 `json:"req_id"`
+}
+
+// request is what all arguments have in common.
+type request struct {
+	ReqID uint64 `json:"req_id"`
+}
+
+func (r *request) setID(id uint64) { r.ReqID = id }
+
+// arguments of an action embed request.
+type arguments interface{ setID(uint64) }
+
+// dial opens a WebSocket to a path of an endpoint within ctx.
+func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, error) {
+	keepAlive := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
+	d := websocket.Dialer{
+		NetDialContext:   (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext,
+		TLSClientConfig:  e.tls,
+		HandshakeTimeout: opts.ConnectTimeout,
+		ReadBufferSize:   bufferSize,
+		WriteBufferSize:  bufferSize,
+	}
+	conn, resp, err := d.DialContext(ctx, e.addr.WebSocket(path), nil)
+	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
+		return nil, handshakeError(e, resp.StatusCode, fmt.Errorf("HTTP status %d", resp.StatusCode))
+	}
+	if err != nil {
+		return nil, connectError(ctx, e, err)
+	}
+	if resp.StatusCode != http.StatusSwitchingProtocols {
+		conn.Close()
+		return nil, handshakeError(e, resp.StatusCode, err)
+	}
+	s := &socket{
+		ep: e, opts: opts, conn: conn,
+		waiting: make(map[uint64]*call),
+		dead:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	conn.SetReadLimit(opts.MaxFrame + newHeadSize)
+	go s.read()
+	return s, nil
+}
+
+// close ends the connection and waits for the reader.
+func (s *socket) close() {
+	deadline := time.Now().Add(closeGrace)
+	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	// The other side may be gone; then there is nobody to say goodbye to.
+	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
+	s.fail(errClosed)
+	<-s.done
+}
+
+var errClosed = errors.New("the connection was closed here")
+
+// fail ends the connection; the first error is the one that counts.
+func (s *socket) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.dead)
+		s.conn.Close()
+	}
+}
+
+// lost is the error of every call after the connection failed.
+func (s *socket) lost(op string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return lostError(s.ep, op, s.err)
+}
+
+func (s *socket) read() {
+	defer close(s.done)
+	for {
+		kind, r, err := s.conn.NextReader()
+		if err != nil {
+			s.fail(err)
+			return
+		}
+		tracked := progressReader{r: r, at: &s.progress}
+		if kind == websocket.TextMessage {
+			err = s.readText(tracked)
+		} else {
+			err = s.readBinary(tracked)
+		}
+		if err != nil {
+			s.fail(err)
+			return
+		}
+	}
+}
+
+// progressReader notes when bytes arrive, so that a big message over a slow
+// line is not taken for silence.
+type progressReader struct {
+	r  io.Reader
+	at *atomic.Int64
+}
+
+func (p progressReader) Read(b []byte) (int, error) {
+	n, err := p.r.Read(b)
+	if n > 0 {
+		p.at.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+func (s *socket) readText(r io.Reader) error {
+	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	if err != nil {
+		return err
+	}
+	if len(text) > maxText {
+		return fmt.Errorf("a text of more than %d bytes: %w", maxText, errFrameLimit)
+	}
+	a := answer{text: text}
+	if err := json.Unmarshal(text, &a.envelope); err != nil || a.Code == nil {
+		return s.ep.nonsense("read a reply", "a text that is no reply")
+	}
+	s.deliver(a.ReqID, a)
+	return nil
+}
+
+func (s *socket) readBinary(r io.Reader) error {
+	frame, err := readFrame(r, s.opts.MaxFrame)
+	if err != nil {
+		return err
+	}
+	id, err := frameReqID(frame)
+	if err != nil {
+		return s.ep.nonsense("read a reply", err.Error())
+	}
+	s.deliver(id, answer{frame: frame})
+	return nil
+}
+
+// deliver hands an answer to the call it belongs to; an answer nobody waits for
+// any more is dropped. Some adapters leave out the req_id (in replies to
+// version, and in errors about requests they could not read): those belong to
+// the only call that is waiting.
+func (s *socket) deliver(id uint64, a answer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.waiting[id]
+	if !ok && id == 0 && a.frame == nil && len(s.waiting) == 1 {
+		for _, c = range s.waiting {
+			ok = c.action == a.Action || *a.Code != 0
+		}
+	}
+	if ok {
+		delete(s.waiting, c.id)
+		c.answer <- a
+	}
+}
+
+// register makes a call that an answer can be delivered to.
+func (s *socket) register(action string) *call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lastID++
+	c := &call{id: s.lastID, action: action, answer: make(chan answer, 1)}
+	s.waiting[c.id] = c
+	return c
+}
+
+func (s *socket) forget(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, c.id)
+}
+
+// start sends a JSON request and returns without waiting for its answer.
+func (s *socket) start(ctx context.Context, action string, args arguments) (*call, error) {
+	c := s.register(action)
+	args.setID(c.id)
+	text, err := json.Marshal(struct {
+		Action string    `json:"action"`
+		Args   arguments `json:"args"`
+	}{action, args})
+	if err != nil {
+		s.forget(c)
+		return nil, fmt.Errorf("encode the request %s: %w", action, err)
+	}
+	return c, s.send(ctx, c, websocket.TextMessage, text)
+}
+
+// send writes one message. The deadline is for each fragment: a slow line may
+// take as long as it makes progress. A write that ctx interrupts leaves the
+// connection unusable.
+func (s *socket) send(ctx context.Context, c *call, kind int, data []byte) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	stop := context.AfterFunc(ctx, func() { _ = s.conn.NetConn().SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	err := s.write(ctx, kind, data)
+	c.sent = time.Now()
+	if err == nil {
+		return nil
+	}
+	s.forget(c)
+	s.fail(err)
+	if ctx.Err() != nil {
+		return fmt.Errorf("send %s to %s: %w", c.action, s.ep, ctx.Err())
+	}
+	return s.lost("send " + c.action)
+}
+
+func (s *socket) write(ctx context.Context, kind int, data []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w, err := s.conn.NextWriter(kind)
+	if err != nil {
+		return err
+	}
+	for len(data) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(len(data), bufferSize)
+		if err := s.conn.SetWriteDeadline(time.Now().Add(s.opts.RequestTimeout)); err != nil {
+			return err
+		}
+		if _, err := w.Write(data[:n]); err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return w.Close()
+}
+
+// await waits for the answer to a call. silence is how long no byte may come.
+// When ctx ends first the call stays registered: the caller forgets it or waits
+// again. Silence ends the connection, since its order of answers is lost.
+func (s *socket) await(ctx context.Context, c *call, silence time.Duration) (answer, error) {
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-c.answer:
+			return a, nil
+		case <-ctx.Done():
+			return answer{}, fmt.Errorf("wait for the reply to %s from %s: %w", c.action, s.ep, ctx.Err())
+		case <-s.dead:
+			// An answer may have come just before the end.
+			select {
+			case a := <-c.answer:
+				return a, nil
+			default:
+			}
+			return answer{}, s.lost("wait for the reply to " + c.action)
+		case <-timer.C:
+			quiet := time.Since(c.sent)
+			if last := time.Since(time.Unix(0, s.progress.Load())); last < quiet {
+				quiet = last
+			}
+			if quiet < silence {
+				timer.Reset(silence - quiet)
+				continue
+			}
+			s.fail(fmt.Errorf("no reply to %s within %s", c.action, silence))
+			return answer{}, s.lost("wait for the reply to " + c.action)
+		}
+	}
+}
+
+// ask sends a JSON request, waits for its answer and decodes it into out
+// (unless out is nil). An answer with a code other than 0 is an error.
+func (s *socket) ask(ctx context.Context, op, action string, args arguments, silence time.Duration, out any) error {
+	c, err := s.start(ctx, action, args)
+	if err != nil {
+		return err
+	}
+	a, err := s.await(ctx, c, silence)
+	if err != nil {
+		s.forget(c)
+		return err
+	}
+	return s.decode(op, c, a, out)
+}
+
+// decode checks an answer and decodes its fields into out.
+func (s *socket) decode(op string, c *call, a answer, out any) error {
+	if a.frame != nil {
+		return s.ep.nonsense(op, "a binary frame as the reply to "+c.action)
+	}
+	if *a.Code != 0 {
+		return s.ep.serverError(op, *a.Code, a.Message, unknownOf(c.action))
+	}
+	if a.Action != c.action {
+		return s.ep.nonsense(op, fmt.Sprintf("a reply to %q for %q", a.Action, c.action))
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(a.text, out); err != nil {
+		return s.ep.nonsense(op, "a reply to "+c.action+" that cannot be decoded")
+	}
+	return nil
+}
+
+// version asks for the version of the adapter's client library.
+func (s *socket) version(ctx context.Context) (string, error) {
+	var reply struct {
+		Version string `json:"version"`
+	}
+	err := s.ask(ctx, "ask for the version of "+s.ep.String(), "version", &request{}, s.opts.RequestTimeout, &reply)
+	if err == nil && reply.Version == "" {
+		err = s.ep.nonsense("ask for the version", "a version reply without a version")
+	}
+	return reply.Version, err
+}

@@ -1,0 +1,260 @@
+package taos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"tdreplica/core"
+	"tdreplica/core/engine"
+)
+
+// Adapters from these versions on know fetch_raw_data, and resend a cached
+// message to who polls with another message_id.
+var (
+	versionFetchData = core.Version{3, 3, 2, 0}
+	versionMessageID = core.Version{3, 3, 6, 0}
+)
+
+// committedNone is what `committed` says for "nothing stored".
+const committedNone = -2147467247
+
+// unsubscribeTimeout is a patience for leaving a group (1-4 s on real servers).
+const unsubscribeTimeout = 10 * time.Second
+
+// source is one consumer. It implements engine.Source: one goroutine at a time.
+type source struct {
+	s    *socket
+	ep   endpoint
+	sub  engine.Subscription
+	opts Options
+
+	adapter core.Version
+	lastID  uint64 // of the message handed out last
+	// late is a poll that the caller stopped waiting for. The adapter goes on
+	// with it and would keep every other request waiting; its message must not
+	// be lost.
+	late *call
+	// announced is a message that a poll announced and that is not handed out
+	// yet: the server's position is already behind it.
+	announced *pollReply
+}
+
+type subscribeArgs struct {
+	request
+	User            string            `json:"user,omitempty"`
+	Password        string            `json:"password,omitempty"`
+	GroupID         string            `json:"group_id"`
+	ClientID        string            `json:"client_id"`
+	OffsetRest      string            `json:"offset_rest"` // the name that all versions read
+	OffsetReset     string            `json:"offset_reset"`
+	Topics          []string          `json:"topics"`
+	AutoCommit      string            `json:"auto_commit"`
+	BatchMeta       string            `json:"enable_batch_meta"`
+	Excluded        string            `json:"msg_consume_excluded"`
+	WithTableName   string            `json:"with_table_name"`
+	SessionTimeout  string            `json:"session_timeout_ms"`
+	MaxPollInterval string            `json:"max_poll_interval_ms,omitempty"`
+	Config          map[string]string `json:"config,omitempty"`
+}
+
+type pollArgs struct {
+	request
+	BlockingTime int64   `json:"blocking_time"`
+	MessageID    *uint64 `json:"message_id,omitempty"`
+}
+
+type pollReply struct {
+	HaveMessage bool   `json:"have_message"`
+	Topic       string `json:"topic"`
+	VgroupID    int32  `json:"vgroup_id"`
+	MessageType int32  `json:"message_type"`
+	MessageID   uint64 `json:"message_id"`
+	Offset      int64  `json:"offset"`
+}
+
+func (src *source) op(what string) string {
+	return fmt.Sprintf("%s topic %s at %s", what, src.sub.Topic, src.ep)
+}
+
+// subscribe learns the adapter's version and joins the group.
+func (src *source) subscribe(ctx context.Context) error {
+	text, err := src.s.version(ctx)
+	if err != nil {
+		return err
+	}
+	if src.adapter, err = core.ParseVersion(text); err != nil {
+		return src.ep.nonsense(src.op("subscribe to"), fmt.Sprintf("the version %q", text))
+	}
+	args := &subscribeArgs{
+		User: src.ep.cred.user, Password: src.ep.cred.password,
+		GroupID: src.sub.Group, ClientID: src.sub.ClientID,
+		OffsetRest: "earliest", OffsetReset: "earliest",
+		Topics:     []string{src.sub.Topic},
+		AutoCommit: "false", BatchMeta: "1", Excluded: "1", WithTableName: "true",
+		SessionTimeout: milliseconds(src.opts.SessionTimeout),
+	}
+	if src.sub.Latest {
+		args.OffsetRest, args.OffsetReset = "latest", "latest"
+	}
+	if src.sub.Everything {
+		args.Excluded = "0"
+	}
+	if src.sub.MaxPollInterval > 0 {
+		args.MaxPollInterval = milliseconds(max(src.sub.MaxPollInterval, time.Second))
+	}
+	if token := src.ep.cred.token; token != "" {
+		args.Config = map[string]string{"td.connect.token": token}
+	}
+	err = src.s.ask(ctx, src.op("subscribe to"), "subscribe", args, src.opts.SubscribeTimeout, nil)
+	var e *core.Error
+	if errors.As(err, &e) && e.Class == core.ClassData {
+		// Nothing was written: it is an option that the server does not take.
+		e.Class = core.ClassOperator
+	}
+	return err
+}
+
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10)
+}
+
+// Poll asks for the next message and fetches it. If ctx ends in the middle no
+// message is lost: the next Poll hands it out.
+func (src *source) Poll(ctx context.Context, wait time.Duration) (*core.Message, error) {
+	if err := src.settle(ctx); err != nil {
+		return nil, err
+	}
+	if src.announced == nil {
+		if err := src.poll(ctx, wait); err != nil || src.announced == nil {
+			return nil, err
+		}
+	}
+	m, err := src.fetch(ctx, src.announced)
+	if err != nil {
+		return nil, err
+	}
+	src.lastID = src.announced.MessageID
+	src.announced = nil
+	return m, nil
+}
+
+func (src *source) poll(ctx context.Context, wait time.Duration) error {
+	args := &pollArgs{BlockingTime: max(wait, 0).Milliseconds()}
+	if src.adapter.AtLeast(versionMessageID) {
+		args.MessageID = &src.lastID
+	}
+	c, err := src.s.start(ctx, "poll", args)
+	if err != nil {
+		return err
+	}
+	// The adapter may use the whole blocking time before it answers.
+	c.sent = c.sent.Add(max(wait, 0))
+	return src.finishPoll(ctx, c, max(wait, 0))
+}
+
+// settle waits for a poll that was given up earlier. The adapter serves one
+// request at a time, so whatever comes next would have to wait for it anyway.
+func (src *source) settle(ctx context.Context) error {
+	if src.late == nil {
+		return nil
+	}
+	c := src.late
+	src.late = nil
+	return src.finishPoll(ctx, c, max(time.Until(c.sent), 0))
+}
+
+func (src *source) finishPoll(ctx context.Context, c *call, blocking time.Duration) error {
+	a, err := src.s.await(ctx, c, blocking+src.opts.RequestTimeout)
+	if err != nil {
+		if ctx.Err() != nil {
+			src.late = c
+		}
+		return err
+	}
+	var reply pollReply
+	if err := src.s.decode(src.op("poll"), c, a, &reply); err != nil {
+		return err
+	}
+	if !reply.HaveMessage {
+		return nil
+	}
+	switch {
+	case reply.Topic != src.sub.Topic:
+		return src.ep.nonsense(src.op("poll"), fmt.Sprintf("a message of topic %q", reply.Topic))
+	case reply.MessageID == 0, reply.VgroupID <= 0, reply.MessageType < 1, reply.MessageType > 4:
+		return src.ep.nonsense(src.op("poll"), fmt.Sprintf("a message with id %d, vgroup %d, type %d",
+			reply.MessageID, reply.VgroupID, reply.MessageType))
+	}
+	src.announced = &reply
+	return nil
+}
+
+type fetchArgs struct {
+	request
+	MessageID uint64 `json:"message_id"`
+}
+
+// fetch reads the message that a poll announced.
+func (src *source) fetch(ctx context.Context, announced *pollReply) (*core.Message, error) {
+	op, action := src.op("fetch a message of"), "fetch_raw_data"
+	if !src.adapter.AtLeast(versionFetchData) {
+		action = "fetch_raw"
+	}
+	c, err := src.s.start(ctx, action, &fetchArgs{MessageID: announced.MessageID})
+	if err != nil {
+		return nil, err
+	}
+	a, err := src.s.await(ctx, c, src.opts.RequestTimeout)
+	if err != nil {
+		src.s.forget(c)
+		return nil, err
+	}
+	if a.frame == nil {
+		if err := src.s.decode(op, c, a, nil); err != nil {
+			return nil, err
+		}
+		return nil, src.ep.nonsense(op, "a text in the place of a message")
+	}
+	f, err := parseRawFrame(a.frame)
+	if err != nil {
+		return nil, src.ep.nonsense(op, err.Error())
+	}
+	if f.code != 0 {
+		return nil, src.ep.serverError(op, f.code, f.text, core.ClassReconnect)
+	}
+	if f.messageID != announced.MessageID {
+		return nil, src.ep.nonsense(op, fmt.Sprintf("message %d where %d was asked for", f.messageID, announced.MessageID))
+	}
+	return &core.Message{
+		Vgroup:  announced.VgroupID,
+		Kind:    core.MessageKind(announced.MessageType),
+		RawType: f.rawType,
+		ID:      f.messageID,
+		Offset:  announced.Offset,
+		ReadAt:  time.Now(),
+		Frame:   a.frame,
+		Body:    f.body,
+	}, nil
+}
+
+// Close leaves the group, so that another consumer can take over at once, and
+// disconnects. With ctx ended, or a connection that is lost, it only does the
+// latter; then the server frees the group after the session's timeout.
+func (src *source) Close(ctx context.Context) error {
+	defer src.s.close()
+	select {
+	case <-src.s.dead:
+		return nil
+	default:
+	}
+	ctx, cancel := context.WithTimeout(ctx, unsubscribeTimeout)
+	defer cancel()
+	if err := src.settle(ctx); err != nil {
+		return err
+	}
+	return src.s.ask(ctx, src.op("unsubscribe from"), "unsubscribe", &request{}, unsubscribeTimeout, nil)
+}
