@@ -1,0 +1,29 @@
+package contract
+
+import "testing"
+
+// TestOlderVersions runs the core scenarios against the protocol of older
+// servers. Real servers have one version: theirs is what the other tests see.
+func TestOlderVersions(t *testing.T) {
+	const reason = "the version of a real server cannot be chosen; every other scenario runs at the one it has"
+	scenarios := map[string]func(*env){
+		"copy":    copyEveryType,
+		"two-way": twoWay,
+		"ddl":     func(e *env) { everyDDL(e, true) },
+		"vgroups": func(e *env) { vgroups(e, 4, 2) },
+		"adapter": func(e *env) { outage(e, "a", adapter) },
+		"server":  func(e *env) { outage(e, "b", server) },
+	}
+	runs := map[string][]string{
+		"3.3.3.0": {"copy", "two-way", "ddl", "vgroups", "adapter", "server"},
+		"3.3.2.3": {"copy", "two-way"},
+		"3.3.0.0": {"copy"},
+	}
+	for version, names := range runs {
+		for _, name := range names {
+			t.Run(version+" "+name, func(t *testing.T) {
+				scenario(t, options{version: version, embedded: reason}, scenarios[name])
+			})
+		}
+	}
+}
