@@ -15,6 +15,7 @@ const (
 	codeNotAlive       = 0x000B // the adapter cannot reach taosd
 	codeInvalidParam   = 0x0118
 	codeNoRights       = 0x0303
+	codeUserUnknown    = 0x0351
 	codeAuthFailure    = 0x0357
 	codeTopicUnknown   = 0x03E1
 	codeGroupUnknown   = 0x03E8
@@ -40,7 +41,7 @@ var classes = map[core.Class][]int{
 		0x0102, 0x0126, 0x012B, 0x012E, 0x2207, 0x2208, 0xfffe,
 	},
 	core.ClassOperator: {
-		0x0003, 0x0351, 0x0353, codeAuthFailure, 0x0315, codeNoRights, 0x2644, 0x0214, 0x0512, 0x0013, 0x011E,
+		0x0003, codeUserUnknown, 0x0353, codeAuthFailure, 0x0315, codeNoRights, 0x2644, 0x0214, 0x0512, 0x0013, 0x011E,
 		0x0388, 0x0380, 0x0383, 0x0386, 0x0217, 0x2616, codeTopicUnknown, 0x038C, 0x4004, 0x4005, 0x03ED, 0xfffd,
 		0x0334, 0x1105, 0x1122, 0x1124, 0x1125, 0x2662,
 	},
@@ -134,7 +135,7 @@ const (
 var hints = map[int]string{
 	codeNotAlive:     hintNoTaosd,
 	0x0003:           "check the user and the password",
-	0x0351:           "check the user and the password",
+	codeUserUnknown:  "check the user and the password",
 	0x0353:           "check the user and the password",
 	codeAuthFailure:  "check the user and the password",
 	0x0315:           "the user is disabled: alter user U enable 1",

@@ -28,7 +28,7 @@ func (e endpoint) serverError(op string, code int, text string, unknown core.Cla
 		Text:  text,
 		Hint:  hintFor(code),
 	}
-	if code == codeAuthFailure || code == codeAdapter && strings.Contains(strings.ToLower(text), "authentication failure") {
+	if code == codeAuthFailure || code == codeUserUnknown || code == codeAdapter && strings.Contains(strings.ToLower(text), "authentication failure") {
 		err.Op = "log in"
 		err.Text = fmt.Sprintf("wrong user or password for %s at %s", e.cred, e)
 		err.Hint = hintFor(codeAuthFailure)
@@ -86,7 +86,7 @@ func connectError(ctx context.Context, e endpoint, err error) *core.Error {
 		out.Text = "the port answers, but it speaks no TLS"
 		out.Hint = "write http:// instead of https://"
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) || isTimeout(err):
-		out.Text = "no answer"
+		out.Text = "no answer in time"
 		out.Hint = "is the host up, and does a firewall let the port through?"
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		out.Text = "the port answers, but closes the connection: it is no taosAdapter, or one that is just stopping"
