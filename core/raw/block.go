@@ -1,0 +1,318 @@
+package raw
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"tdreplica/core"
+)
+
+// Block is rows of one table, column by column.
+type Block struct {
+	Table     string
+	Rows      int
+	Precision string // of timestamps: ms, us or ns
+	Columns   []ColumnData
+}
+
+// ColumnData is one column of a block, with its values as they are encoded.
+type ColumnData struct {
+	Column
+	// Index is where NULLs and places are told: for types of a fixed width one
+	// bit a row, the highest first, set for NULL; for others four bytes a row,
+	// the place of the value in Data, -1 for NULL.
+	Index []byte
+	Data  []byte
+	// stored is the column's length as the block states it. It has a DECIMAL's
+	// digits in it.
+	stored int32
+}
+
+// Rows decodes a message of rows: core.RawData, or core.RawMetadata, which also
+// has requests to create the tables that the rows were the first of. An error
+// wraps ErrMalformed.
+func Rows(t core.RawType, payload []byte) ([]Block, []NewTable, error) {
+	var blocks []Block
+	r := walk(t, payload, func(body []byte, schema *reader) *reader {
+		b, err := decodeBlock(body)
+		if err == nil {
+			b.name(schema)
+			err = schema.err
+		}
+		if err == nil {
+			blocks = append(blocks, b)
+		}
+		return &reader{b: schema.b, err: err}
+	})
+	var created []NewTable
+	if t == core.RawMetadata && r.err == nil {
+		for range r.count(int64(r.i32()), 5) {
+			rec := &reader{b: r.blob()}
+			nt := rec.newTable()
+			if r.adopt(rec); r.err != nil {
+				break
+			}
+			created = append(created, nt)
+		}
+	}
+	if r.err != nil {
+		return nil, nil, fmt.Errorf("decode rows: %w", r.err)
+	}
+	return blocks, created, nil
+}
+
+// Stat is what a message of rows holds, all tables together.
+type Stat struct {
+	Blocks int
+	Rows   int64
+	// First and Last are the oldest and the newest timestamp, in the database's
+	// precision. First is above Last if there are no rows.
+	First, Last int64
+	Precision   string
+}
+
+// Stats counts a message's rows and finds their range in time, without decoding
+// anything else. An error wraps ErrMalformed.
+func Stats(t core.RawType, payload []byte) (Stat, error) {
+	s := Stat{First: math.MaxInt64, Last: math.MinInt64}
+	r := walk(t, payload, func(body []byte, rest *reader) *reader {
+		h, err := decodeHead(body)
+		if err == nil {
+			err = s.add(&h)
+		}
+		if err == nil {
+			rest.skipSchema()
+			err = rest.err
+		}
+		return &reader{b: rest.b, err: err}
+	})
+	if r.err != nil {
+		return Stat{}, fmt.Errorf("count rows: %w", r.err)
+	}
+	return s, nil
+}
+
+func (s *Stat) add(h *blockHead) error {
+	s.Blocks++
+	s.Rows += int64(h.rows)
+	s.Precision = precisionName(h.precision)
+	if h.cols == 0 || Type(h.types[0]) != Timestamp {
+		return nil // only the timestamp's place is certain
+	}
+	bits, n := (h.rows+7)/8, h.rows*8
+	if len(h.data) < bits+n {
+		return fmt.Errorf("%w: %d rows in %d bytes", ErrMalformed, h.rows, len(h.data))
+	}
+	for ts := h.data[bits : bits+n]; len(ts) >= 8; ts = ts[8:] {
+		v := int64(binary.LittleEndian.Uint64(ts))
+		s.First, s.Last = min(s.First, v), max(s.Last, v)
+	}
+	return nil
+}
+
+const dataVersion = 100
+
+// walk steps through the blocks of a message. each gets a block's bytes and the
+// reader behind them, which it leaves behind the schema and the table's name.
+func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) *reader) *reader {
+	r := &reader{b: payload}
+	if t != core.RawData && t != core.RawMetadata {
+		r.fail(fmt.Sprintf("raw type %d has no rows", t))
+		return r
+	}
+	if v := r.u8(); v != dataVersion {
+		r.fail(fmt.Sprintf("version %d", v))
+		return r
+	}
+	r.take(int(r.i32())) // the two offsets
+	n := r.count(int64(r.i32()), 3)
+	if n == 0 {
+		return r
+	}
+	withName, withSchema := r.u8(), r.u8()
+	if withName == 0 || withSchema == 0 {
+		r.fail("rows without names")
+		return r
+	}
+	for range n {
+		body := r.blob()
+		if r.err != nil {
+			return r
+		}
+		if r = each(body, r); r.err != nil {
+			r.b = nil
+			return r
+		}
+	}
+	return r
+}
+
+func (r *reader) skipSchema() {
+	n := r.varint32()
+	r.varint32()
+	for range r.count(int64(n), 5) {
+		r.u16()
+		r.varint32()
+		r.varint32()
+		r.blob()
+	}
+	r.blob() // the table's name
+}
+
+// blockHead is a block with its columns not taken apart.
+type blockHead struct {
+	rows, cols int
+	precision  uint8
+	types      []byte // 5 bytes a column: type, length
+	sizes      []byte // 4 bytes a column
+	big        bool   // sizes are big-endian
+	data       []byte
+}
+
+// Bytes in front of a block's columns: the reply's own head, and the block's.
+const (
+	replyHead = 18 // i64 version, i64 rows big-endian, i8 compressed, i8 precision
+	rawHead   = 28 // i32 version, length, rows, columns, flags, u64 group
+)
+
+func decodeHead(body []byte) (blockHead, error) {
+	r := &reader{b: body}
+	r.take(replyHead - 2)
+	var h blockHead
+	if r.u8() != 0 {
+		r.fail("compressed rows")
+	}
+	h.precision = r.u8()
+	version := r.i32()
+	r.i32() // length
+	rows, cols := r.i32(), r.i32()
+	r.take(12)
+	// A row takes at least one bit, a column at least nine bytes.
+	h.rows = r.count(int64(rows)/8, 1)*8 + int(rows%8)
+	h.cols = r.count(int64(cols), 9)
+	h.types = r.take(5 * h.cols)
+	h.sizes = r.take(4 * h.cols)
+	h.big = version == 1 // the client library turns them round and says 2
+	h.data = r.b
+	if r.err == nil && (rows < 0 || version < 1 || version > 2) {
+		r.fail(fmt.Sprintf("block version %d", version))
+	}
+	return h, r.err
+}
+
+func (h *blockHead) size(col int) int {
+	b := h.sizes[4*col:]
+	if h.big {
+		return int(int32(binary.BigEndian.Uint32(b)))
+	}
+	return int(int32(binary.LittleEndian.Uint32(b)))
+}
+
+func decodeBlock(body []byte) (Block, error) {
+	h, err := decodeHead(body)
+	if err != nil {
+		return Block{}, err
+	}
+	b := Block{Rows: h.rows, Precision: precisionName(h.precision), Columns: make([]ColumnData, h.cols)}
+	r := &reader{b: h.data}
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		c.Type = Type(h.types[5*i])
+		c.stored = int32(binary.LittleEndian.Uint32(h.types[5*i+1:]))
+		c.Bytes = c.stored
+		if c.Type.decimal() {
+			c.Bytes, c.Precision, c.Scale = c.stored>>24, uint8(c.stored>>8), uint8(c.stored)
+		}
+		if c.Type.variable() {
+			c.Index = r.take(4 * h.rows)
+		} else {
+			c.Index = r.take((h.rows + 7) / 8)
+		}
+		c.Data = r.take(h.size(i))
+		if w := c.Type.width(); w > 0 && len(c.Data) != 0 && len(c.Data) != w*h.rows {
+			r.fail(fmt.Sprintf("%d bytes for %d rows of %s", len(c.Data), h.rows, c.Type))
+		}
+	}
+	return b, r.err
+}
+
+// name gives a block the names that come behind it.
+func (b *Block) name(r *reader) {
+	cols, _ := r.schema()
+	if r.err == nil && len(cols) != len(b.Columns) {
+		r.fail(fmt.Sprintf("%d names for %d columns", len(cols), len(b.Columns)))
+	}
+	if r.err != nil {
+		return
+	}
+	for i, s := range cols {
+		c := &b.Columns[i]
+		c.Name, c.ID, c.Flags = s.Name, s.ID, s.Flags
+	}
+	b.Table = r.cstr()
+}
+
+func precisionName(p uint8) string {
+	switch p {
+	case 0:
+		return "ms"
+	case 1:
+		return "us"
+	case 2:
+		return "ns"
+	}
+	return "?"
+}
+
+func precisionCode(name string) uint8 {
+	switch name {
+	case "us":
+		return 1
+	case "ns":
+		return 2
+	}
+	return 0
+}
+
+// value returns a row's encoded value, without the length in front of it, and
+// false for NULL or for a value that is not all there.
+func (c *ColumnData) value(row int) ([]byte, bool) {
+	if !c.Type.variable() {
+		w := c.Type.width()
+		null := c.Index[row/8]&(0x80>>(row%8)) != 0
+		if null || w == 0 || len(c.Data) < (row+1)*w {
+			return nil, false
+		}
+		return c.Data[row*w : (row+1)*w], true
+	}
+	at := int(int32(binary.LittleEndian.Uint32(c.Index[4*row:])))
+	n := c.Type.prefix()
+	if at < 0 || at > len(c.Data)-n {
+		return nil, false
+	}
+	size := int64(little(c.Data[at : at+n]))
+	if size > int64(len(c.Data)-at-n) {
+		return nil, false
+	}
+	return c.Data[at+n:][:size], true
+}
+
+// Text shows a value as SQL would have it; timestamps are numbers.
+func (c *ColumnData) Text(row int) string {
+	v, ok := c.value(row)
+	if !ok {
+		return "NULL"
+	}
+	return literal(c.Type, v, c.Scale)
+}
+
+// Time is a row's timestamp in the block's precision, if its first column is
+// one.
+func (b *Block) Time(row int) (int64, bool) {
+	if len(b.Columns) == 0 || b.Columns[0].Type != Timestamp {
+		return 0, false
+	}
+	v, ok := b.Columns[0].value(row)
+	return int64(little(v)), ok
+}

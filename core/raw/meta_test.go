@@ -1,0 +1,177 @@
+package raw
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"tdreplica/core"
+)
+
+func TestEveryRecordedMetaIsUnderstood(t *testing.T) {
+	for _, f := range frames(t) {
+		if f.rows() {
+			continue
+		}
+		metas, err := Metas(f.rawType, f.payload)
+		if err != nil || len(metas) == 0 {
+			t.Errorf("%s, %s: %d metas, %v", f.server, f.step, len(metas), err)
+		}
+		for _, m := range metas {
+			if m.Kind == Unknown {
+				t.Errorf("%s, %s: raw type %d is unknown", f.server, f.step, m.RawType)
+			}
+		}
+		if f.rawType != core.RawBatchMeta {
+			continue
+		}
+		items, err := SplitBatch(f.payload)
+		if err != nil || len(items) != len(metas) {
+			t.Fatalf("%s: %d items, %v", f.step, len(items), err)
+		}
+		if !bytes.Equal(JoinBatch(items), f.payload) {
+			t.Errorf("%s, %s: a batch that is split and joined differs", f.server, f.step)
+		}
+	}
+}
+
+func TestDescriptions(t *testing.T) {
+	for _, c := range []struct {
+		step string
+		kind Kind
+		want string
+	}{
+		{"create super table", CreateSuperTable, "create super table st (ts TIMESTAMP, v INT, f FLOAT, … 2 more) tags (g INT, l VARCHAR(16))"},
+		{"create child table", CreateTables, "create table c1 using st tags (g = 1, l = 'one')"},
+		{"add column to super table", AlterSuperTable, "alter table st add column w BIGINT"},
+		{"widen column", AlterSuperTable, "alter table st modify column s VARCHAR(64)"},
+		{"drop column of super table", AlterSuperTable, "alter table st drop column f"},
+		{"add tag", AlterSuperTable, "alter table st add tag z INT"},
+		{"set tag", AlterOneTable, "alter table c1 set tag g = 7"},
+		{"create normal table", CreateTables, "create table n1 (ts TIMESTAMP, a INT)"},
+		{"alter normal table add column", AlterOneTable, "alter table n1 add column b INT"},
+		{"alter normal table rename column", AlterOneTable, "alter table n1 rename column b bb"},
+		{"drop normal table", DropTables, "drop table n1"},
+		{"json tag", CreateSuperTable, "create super table j (ts TIMESTAMP, v INT) tags (t JSON)"},
+		{"drop super table", DropSuperTable, "drop super table j"},
+		{"delete a range of a child table", DeleteRows, "delete from c1 where ts >= 1735689600000 and ts <= 1735689600000 (1 table)"},
+	} {
+		for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
+			if got := Describe(find(t, server, c.step, c.kind)); got != c.want {
+				t.Errorf("%s:\n got %s\nwant %s", server, got, c.want)
+			}
+		}
+	}
+}
+
+func TestSuperTable(t *testing.T) {
+	m := find(t, "3.3.7.5", "widen column", AlterSuperTable)
+	s := m.Super
+	if s.Name != "st" || s.SUID != 1576713542731120306 || s.ColumnVersion != 3 || s.TagVersion != 1 {
+		t.Errorf("%+v", s)
+	}
+	want := core.Table{Name: "st",
+		Columns: []core.Column{
+			{Name: "ts", Type: "TIMESTAMP", Length: 8}, {Name: "v", Type: "INT", Length: 4},
+			{Name: "f", Type: "FLOAT", Length: 4}, {Name: "s", Type: "VARCHAR", Length: 64},
+			{Name: "n", Type: "NCHAR", Length: 8}, {Name: "w", Type: "BIGINT", Length: 8},
+		},
+		Tags: []core.Column{{Name: "g", Type: "INT", Length: 4, Note: "TAG"}, {Name: "l", Type: "VARCHAR", Length: 16, Note: "TAG"}},
+	}
+	if got := s.Table(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v\nwant %+v", got, want)
+	}
+	if m.Alter.Statement != "alter table rec.st modify column s varchar(64)" || m.Marked {
+		t.Errorf("%+v, marked %v", m.Alter, m.Marked)
+	}
+}
+
+func TestDropTellsWhichTable(t *testing.T) {
+	if d := find(t, "3.3.7.5", "drop child table", DropTables).Dropped; !slices.Equal(d, []Dropped{{"c3", 1576713542731120306, 2988736946599107961}}) {
+		t.Errorf("%+v", d)
+	}
+	if d := find(t, "3.3.3.0", "drop child table", DropTables).Dropped; !slices.Equal(d, []Dropped{{"c3", 1574477627300331117, 0}}) {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestMarkIsSeen(t *testing.T) {
+	step := "the same, without msg_consume_excluded"
+	for _, kind := range []Kind{CreateSuperTable, AlterSuperTable, CreateTables, AlterOneTable, DeleteRows} {
+		for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
+			if !find(t, server, step, kind).Marked {
+				t.Errorf("%s: %s written by replication is not marked", server, kind)
+			}
+		}
+	}
+}
+
+func TestRewriteDelete(t *testing.T) {
+	step := "delete on a super table with a tag filter"
+	for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
+		m := find(t, server, step, DeleteRows)
+		if len(m.Delete.UIDs) != 1 || m.Delete.Table != "st" {
+			t.Fatalf("%+v", m.Delete)
+		}
+		payload, err := RewriteDelete(m, "c 1'中")
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Metas(core.RawDeleteRows, payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := *m.Delete
+		want.Table = "c 1'中"
+		if !reflect.DeepEqual(*again[0].Delete, want) {
+			t.Errorf("got %+v\nwant %+v", *again[0].Delete, want)
+		}
+		if _, err := RewriteDelete(m, strings.Repeat("x", 192)); !errors.Is(err, ErrDeleteTooLong) {
+			t.Errorf("a name that would be cut: %v", err)
+		}
+	}
+	empty := Meta{Kind: DeleteRows, Delete: &Delete{Table: "st", From: math.MinInt64}}
+	if _, err := RewriteDelete(empty, "c1"); err == nil {
+		t.Error("a delete of nothing was rewritten")
+	}
+}
+
+func TestEncodeCreate(t *testing.T) {
+	m := find(t, "3.3.7.5", "create child table", CreateTables)
+	got, err := Metas(core.RawCreateTbl, EncodeCreate(m.Tables))
+	if err != nil || !reflect.DeepEqual(got[0].Tables, m.Tables) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestTruncatedPayloadsFail(t *testing.T) {
+	for _, f := range frames(t) {
+		for n := range len(f.payload) {
+			short := f.payload[:n]
+			if f.rows() {
+				if _, _, err := Rows(f.rawType, short); err != nil && !errors.Is(err, ErrMalformed) {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if _, err := Metas(f.rawType, short); err != nil && !errors.Is(err, ErrMalformed) {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestNamesAreFitForATerminal(t *testing.T) {
+	for name, want := range map[string]string{
+		"meters": "meters", "Meters": "`Meters`", "a b": "`a b`", "a`b": "`a``b`",
+		"表": "`表`", "a\x1b[31m": "`a\\x1b[31m`", "": "``", "1a": "`1a`",
+	} {
+		if got := quoted(name); got != want {
+			t.Errorf("%q: got %s, want %s", name, got, want)
+		}
+	}
+}
