@@ -1,0 +1,473 @@
+package embedded
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// expr is an expression: of a select list, a condition, or a value to insert.
+type expr interface{}
+
+type (
+	exprLiteral struct{ value any }
+	exprColumn  struct{ name string }
+	exprCall    struct {
+		name string
+		args []expr
+		star bool
+		text string // as written, in lower case: the name of the result's column
+	}
+	exprUnary struct {
+		op, text string
+		arg      expr
+	}
+	exprBinary struct {
+		op          string
+		left, right expr
+	}
+	exprIn struct {
+		arg  expr
+		list []expr
+	}
+)
+
+// expression parses with the usual precedence: or, and, not, comparison, sum.
+func (p *parser) expression() expr {
+	e := p.conjunction()
+	for p.accept("or") {
+		e = exprBinary{"or", e, p.conjunction()}
+	}
+	return e
+}
+
+func (p *parser) conjunction() expr {
+	e := p.negation()
+	for p.accept("and") {
+		e = exprBinary{"and", e, p.negation()}
+	}
+	return e
+}
+
+func (p *parser) negation() expr {
+	if p.accept("not") {
+		return exprUnary{op: "not", arg: p.negation()}
+	}
+	return p.comparison()
+}
+
+func (p *parser) comparison() expr {
+	e := p.sum()
+	for _, op := range []string{"=", "<=", ">=", "<>", "!=", "<", ">"} {
+		if p.accept(op) {
+			return exprBinary{op, e, p.sum()}
+		}
+	}
+	if p.accept("is", "not", "null") {
+		return exprUnary{op: "is not null", arg: e}
+	}
+	if p.accept("is", "null") {
+		return exprUnary{op: "is null", arg: e}
+	}
+	not := p.accept("not")
+	switch {
+	case p.accept("in"):
+		in := exprIn{arg: e}
+		p.list(func() { in.list = append(in.list, p.sum()) })
+		e = in
+	case p.accept("between"):
+		low := p.sum()
+		p.expect("and")
+		e = exprBinary{"and", exprBinary{">=", e, low}, exprBinary{"<=", e, p.sum()}}
+	case p.accept("like"):
+		e = exprBinary{"like", e, p.sum()}
+	case not:
+		p.fail()
+	}
+	if not {
+		return exprUnary{op: "not", arg: e}
+	}
+	return e
+}
+
+func (p *parser) sum() expr {
+	e := p.product()
+	for {
+		switch {
+		case p.accept("+"):
+			e = exprBinary{"+", e, p.product()}
+		case p.accept("-"):
+			e = exprBinary{"-", e, p.product()}
+		default:
+			return e
+		}
+	}
+}
+
+func (p *parser) product() expr {
+	e := p.primary()
+	for {
+		switch {
+		case p.is("*") && !p.starEndsList():
+			p.next()
+			e = exprBinary{"*", e, p.primary()}
+		case p.accept("/"):
+			e = exprBinary{"/", e, p.primary()}
+		case p.accept("%"):
+			e = exprBinary{"%", e, p.primary()}
+		default:
+			return e
+		}
+	}
+}
+
+// starEndsList is for `*` as a column list rather than a product.
+func (p *parser) starEndsList() bool {
+	after := p.toks[p.at+1]
+	return after.kind == tokenEnd || after.text == "," || after.text == ")" || strings.EqualFold(after.text, "from")
+}
+
+func (p *parser) primary() expr {
+	start := p.peek()
+	switch t := p.next(); {
+	case t.kind == tokenString:
+		return exprLiteral{t.text}
+	case t.kind == tokenNumber:
+		if d, ok := parseDuration(t.text, 0); ok {
+			return exprLiteral{d}
+		}
+		return exprLiteral{number(t.text)}
+	case t.kind == tokenOp && t.text == "(":
+		e := p.expression()
+		p.expect(")")
+		return e
+	case t.kind == tokenOp && t.text == "-":
+		arg := p.primary()
+		if lit, ok := arg.(exprLiteral); ok {
+			if n, ok := lit.value.(number); ok {
+				return exprLiteral{"-" + n}
+			}
+		}
+		return exprUnary{op: "-", arg: arg}
+	case t.kind == tokenOp && t.text == "+":
+		return p.primary()
+	case t.kind == tokenQuoted:
+		p.at--
+		return p.columnRef()
+	case t.kind == tokenIdent:
+		return p.word(start)
+	}
+	p.at--
+	p.fail()
+	return nil
+}
+
+func (p *parser) columnRef() expr {
+	name := p.ident()
+	for p.accept(".") {
+		name = p.ident()
+	}
+	return exprColumn{name}
+}
+
+func (p *parser) word(start token) expr {
+	switch strings.ToLower(start.text) {
+	case "null":
+		return exprLiteral{nil}
+	case "true":
+		return exprLiteral{true}
+	case "false":
+		return exprLiteral{false}
+	case "now":
+		p.accept("(", ")")
+		return exprLiteral{time.Now()}
+	case "today":
+		p.accept("(", ")")
+		return exprLiteral{time.Now().UTC().Truncate(24 * time.Hour)}
+	}
+	if !p.is("(") {
+		p.at--
+		return p.columnRef()
+	}
+	call := exprCall{name: strings.ToLower(start.text)}
+	p.expect("(")
+	if p.accept("*") {
+		call.star = true
+	}
+	for !p.is(")") && !call.star {
+		call.args = append(call.args, p.expression())
+		if !p.accept(",") {
+			break
+		}
+	}
+	p.expect(")")
+	call.text = strings.ToLower(strings.TrimSpace(p.sql[start.pos:p.toks[p.at-1].pos])) + ")"
+	return call
+}
+
+// env gives the columns of the row that an expression is about.
+type env func(name string) (any, error)
+
+func noColumns(name string) (any, error) {
+	return nil, failure(codeInvalidColumn, "Invalid column name: %s", name)
+}
+
+// eval computes an expression; nil is NULL.
+func eval(e expr, row env) (any, error) {
+	switch e := e.(type) {
+	case exprLiteral:
+		return e.value, nil
+	case exprColumn:
+		return row(e.name)
+	case exprUnary:
+		return evalUnary(e, row)
+	case exprBinary:
+		return evalBinary(e, row)
+	case exprIn:
+		v, err := eval(e.arg, row)
+		for _, item := range e.list {
+			if err != nil || v == nil {
+				break
+			}
+			var w any
+			if w, err = eval(item, row); err == nil && w != nil && compare(v, w) == 0 {
+				return true, nil
+			}
+		}
+		return false, err
+	default:
+		return nil, failure(codeSyntax, "Invalid function name")
+	}
+}
+
+func evalUnary(e exprUnary, row env) (any, error) {
+	v, err := eval(e.arg, row)
+	if err != nil {
+		return nil, err
+	}
+	switch e.op {
+	case "not":
+		b, _ := v.(bool)
+		return !b, nil
+	case "is null":
+		return v == nil, nil
+	case "is not null":
+		return v != nil, nil
+	default:
+		if d, ok := v.(time.Duration); ok {
+			return -d, nil
+		}
+		f, ok := toFloat(v)
+		if !ok {
+			return nil, nil
+		}
+		return -f, nil
+	}
+}
+
+func evalBinary(e exprBinary, row env) (any, error) {
+	l, err := eval(e.left, row)
+	if err != nil {
+		return nil, err
+	}
+	if lb, ok := l.(bool); ok && (e.op == "and" && !lb || e.op == "or" && lb) {
+		return lb, nil
+	}
+	r, err := eval(e.right, row)
+	if err != nil {
+		return nil, err
+	}
+	switch e.op {
+	case "and", "or":
+		b, _ := r.(bool)
+		return b, nil
+	case "+", "-", "*", "/", "%":
+		return arithmetic(e.op, l, r), nil
+	}
+	if l == nil || r == nil {
+		return false, nil
+	}
+	if e.op == "like" {
+		return like(literalText(l), literalText(r)), nil
+	}
+	c := compare(l, r)
+	switch e.op {
+	case "=":
+		return c == 0, nil
+	case "<>", "!=":
+		return c != 0, nil
+	case "<":
+		return c < 0, nil
+	case "<=":
+		return c <= 0, nil
+	case ">":
+		return c > 0, nil
+	default:
+		return c >= 0, nil
+	}
+}
+
+// arithmetic computes with times, durations and numbers; whole numbers stay
+// whole but for division.
+func arithmetic(op string, l, r any) any {
+	if d, ok := r.(time.Duration); ok {
+		if op == "-" {
+			d = -d
+		}
+		switch t := l.(type) {
+		case time.Time:
+			return t.Add(d)
+		case stamp:
+			return stamp{t.ticks + int64(d)/(1e9/t.prec.perSecond()), t.prec}
+		case time.Duration:
+			return t + d
+		}
+		return nil
+	}
+	a, aWhole := toInt(l)
+	b, bWhole := toInt(r)
+	if aWhole && bWhole && op != "/" && (op != "%" || b != 0) {
+		switch op {
+		case "+":
+			return a + b
+		case "-":
+			return a - b
+		case "*":
+			return a * b
+		default:
+			return a % b
+		}
+	}
+	x, xok := toFloat(l)
+	y, yok := toFloat(r)
+	if !xok || !yok {
+		return nil
+	}
+	switch op {
+	case "+":
+		return x + y
+	case "-":
+		return x - y
+	case "*":
+		return x * y
+	case "%":
+		return math.Mod(x, y)
+	}
+	if y == 0 {
+		return nil
+	}
+	return x / y
+}
+
+func toInt(v any) (int64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return v, true
+	case uint64:
+		return int64(v), v <= math.MaxInt64
+	case number:
+		n, err := strconv.ParseInt(string(v), 0, 64)
+		return n, err == nil
+	}
+	return 0, false
+}
+
+func toFloat(v any) (float64, bool) {
+	switch v := v.(type) {
+	case float64:
+		return v, true
+	case float32:
+		return float64(v), true
+	case uint64:
+		return float64(v), true
+	case bool:
+		return float64(flag(v)), true
+	case string:
+		f, err := strconv.ParseFloat(v, 64)
+		return f, err == nil
+	case number:
+		f, err := strconv.ParseFloat(string(v), 64)
+		return f, err == nil
+	}
+	n, ok := toInt(v)
+	return float64(n), ok
+}
+
+// compare orders two values: times as times, numbers as numbers, else as text.
+func compare(l, r any) int {
+	if c, ok := compareTimes(l, r); ok {
+		return c
+	}
+	if c, ok := compareTimes(r, l); ok {
+		return -c
+	}
+	a, aWhole := toInt(l)
+	b, bWhole := toInt(r)
+	if aWhole && bWhole {
+		return order(a, b)
+	}
+	if _, text := l.(string); !text || isNumeric(r) {
+		x, xok := toFloat(l)
+		y, yok := toFloat(r)
+		if xok && yok {
+			return order(x, y)
+		}
+	}
+	return strings.Compare(literalText(l), literalText(r))
+}
+
+func isNumeric(v any) bool {
+	switch v.(type) {
+	case int64, uint64, float32, float64, number, bool:
+		return true
+	}
+	return false
+}
+
+func order[T int64 | float64](a, b T) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	default:
+		return 0
+	}
+}
+
+// compareTimes compares when l is a stamp.
+func compareTimes(l, r any) (int, bool) {
+	s, ok := l.(stamp)
+	if !ok {
+		return 0, false
+	}
+	if t, isStamp := r.(stamp); isStamp && t.prec == s.prec {
+		return order(s.ticks, t.ticks), true
+	}
+	if t, isTime := r.(time.Time); isTime {
+		return order(s.ticks, ticksOf(t, s.prec)), true
+	}
+	n, err := toTicks(r, s.prec)
+	return order(s.ticks, n), err == nil
+}
+
+// like matches % and _ as SQL does.
+func like(s, pattern string) bool {
+	if pattern == "" {
+		return s == ""
+	}
+	switch pattern[0] {
+	case '%':
+		for i := 0; i <= len(s); i++ {
+			if like(s[i:], pattern[1:]) {
+				return true
+			}
+		}
+		return false
+	case '_':
+		return s != "" && like(s[1:], pattern[1:])
+	default:
+		return s != "" && s[0] == pattern[0] && like(s[1:], pattern[1:])
+	}
+}

@@ -1,0 +1,120 @@
+package embedded
+
+// Messages: what a poll finds and fetch_raw_data hands out.
+
+// encodeDataMessage builds a data message (2), or a metadata message (4) if any
+// submit creates tables, of the entries [from, to) of one vgroup.
+func encodeDataMessage(from, to int64, entries []*entry) (kind uint16, payload []byte) {
+	size, blocks := 0, 0
+	var creates [][]byte
+	for _, en := range entries {
+		size += len(en.data)
+		blocks += en.blocks
+		creates = append(creates, en.creates...)
+	}
+	e := encoder{make([]byte, 0, size+64)}
+	e.u8(100)
+	e.i32(18)
+	e.u8(0x11)
+	e.i64(from)
+	e.u8(0x11)
+	e.i64(to)
+	e.i32(int32(blocks))
+	e.u8(1) // with table names
+	e.u8(1) // with schemas
+	for _, en := range entries {
+		e.raw(en.data)
+	}
+	if len(creates) == 0 {
+		e.zeros(9)
+		return kindSubmit, e.b
+	}
+	e.i32(int32(len(creates)))
+	for _, c := range creates {
+		e.binary(c)
+	}
+	return kindMetadata, e.b
+}
+
+// dataMessage is such a message taken apart.
+type dataMessage struct {
+	blocks  []rawTableBlock
+	creates []*tableMeta
+}
+
+type rawTableBlock struct {
+	table string
+	*block
+	encoded []byte // as it came
+}
+
+func decodeDataMessage(kind uint16, payload []byte) (*dataMessage, error) {
+	d := &decoder{b: payload}
+	if d.u8() != 100 {
+		return nil, errInvalidPara
+	}
+	d.take(int(d.i32()))
+	n := d.i32()
+	d.i16()
+	m := &dataMessage{}
+	for i := int32(0); i < n && d.err == nil; i++ {
+		before := d.b
+		b, table, err := decodeTableBlock(d)
+		if err != nil {
+			return nil, err
+		}
+		m.blocks = append(m.blocks, rawTableBlock{table, b, before[:len(before)-len(d.b)]})
+	}
+	if kind != kindMetadata || d.err != nil {
+		return m, d.err
+	}
+	n = d.i32()
+	for i := int32(0); i < n && d.err == nil; i++ {
+		c, err := decodeCreateTable(&decoder{b: d.binary()})
+		if err != nil {
+			return nil, err
+		}
+		m.creates = append(m.creates, c)
+	}
+	return m, d.err
+}
+
+// batchMetaHead stands before each meta of a batch: offsets that are not set.
+const batchMetaHead = 33
+
+// encodeBatchMeta builds a batch-meta message (5).
+func encodeBatchMeta(entries []*entry) []byte {
+	e := encoder{}
+	e.i32(int32(len(entries)))
+	for _, en := range entries {
+		item := encoder{}
+		item.zeros(batchMetaHead)
+		item.u8(0x10)
+		item.i16(int16(en.kind))
+		item.binary(en.data)
+		e.binary(item.b)
+	}
+	return e.b
+}
+
+// rawMeta is one meta of a batch.
+type rawMeta struct {
+	kind    uint16
+	payload []byte
+}
+
+func decodeBatchMeta(payload []byte) ([]rawMeta, error) {
+	d := &decoder{b: payload}
+	n := d.i32()
+	var metas []rawMeta
+	for i := int32(0); i < n && d.err == nil; i++ {
+		item := &decoder{b: d.binary(), err: d.err}
+		item.take(batchMetaHead)
+		item.u8()
+		metas = append(metas, rawMeta{uint16(item.i16()), item.binary()})
+		if item.err != nil {
+			return nil, item.err
+		}
+	}
+	return metas, d.err
+}

@@ -1,0 +1,392 @@
+package embedded
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"time"
+)
+
+// The raw writer, with what the real one gets wrong.
+
+// writeRaw applies one message.
+func (s *session) writeRaw(kind uint16, payload []byte) error {
+	if kind == kindCreateSTB || kind == kindAlterSTB {
+		return s.rawStable(payload)
+	}
+	if kind == kindBatchMeta {
+		metas, err := decodeBatchMeta(payload)
+		if err != nil {
+			return errInvalidPara
+		}
+		for _, m := range metas { // what was applied before an error stays
+			if err := s.writeRaw(m.kind, m.payload); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	db, err := s.rawTarget()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case kindSubmit, kindMetadata:
+		err = s.rawData(db, kind, payload)
+	case kindCreateTable:
+		err = s.rawCreateTables(db, payload)
+	case kindAlterTable:
+		err = s.rawAlterTable(db, payload)
+	case kindDropTable:
+		err = s.rawDropTables(db, payload)
+	case kindDropSTB:
+		err = s.rawDropStable(db, payload)
+	case kindDelete:
+		err = s.rawDelete(db, payload)
+	default:
+		return errInvalidPara
+	}
+	if err == errShortPayload {
+		return errInvalidPara
+	}
+	return err
+}
+
+// rawTarget is the current database, if it may be written to.
+func (s *session) rawTarget() (*database, error) {
+	if s.n.serverDown {
+		return nil, errUnreachable
+	}
+	return s.writable("")
+}
+
+// ddlTime is how long creating or altering a super table takes: long enough
+// for two at once to get into each other's way.
+const ddlTime = 2 * time.Millisecond
+
+// rawStable creates or alters a super table. One that has another uid than
+// replication would have given it is left as it is, and success is reported.
+func (s *session) rawStable(payload []byte) error {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	db, err := s.rawTarget()
+	if err != nil {
+		return err
+	}
+	m, err := decodeStable(payload)
+	if err != nil {
+		return errInvalidPara
+	}
+	if needed, err := stableNeeded(db, m); !needed {
+		return err
+	}
+	key := db.name + "." + m.name
+	if s.n.ddl[key] {
+		return failure(codeConflict, "Conflict transaction not completed")
+	}
+	s.n.ddl[key] = true
+	s.n.mu.Unlock()
+	time.Sleep(ddlTime)
+	s.n.mu.Lock()
+	delete(s.n.ddl, key)
+	if db, err = s.rawTarget(); err != nil {
+		return err
+	}
+	if needed, err := stableNeeded(db, m); !needed {
+		return err
+	}
+	for _, list := range [][]column{m.cols, m.tags} {
+		for _, c := range list {
+			m.nextID = max(m.nextID, c.id)
+		}
+	}
+	if st := db.stables[m.name]; st != nil {
+		m.nextID = max(m.nextID, st.nextID)
+		db.changeStable(st, m.schema, m.alter, true)
+		return nil
+	}
+	db.addStable(m.name, sinkUID(m.uid, db.name), m.schema, true)
+	return nil
+}
+
+// stableNeeded decides as the real mnode does what a create or alter comes to.
+func stableNeeded(db *database, m *stableMeta) (bool, error) {
+	st := db.stables[m.name]
+	switch {
+	case st == nil:
+		return m.colVer == 1 && m.tagVer == 1, nil // else it counts as dropped already
+	case st.uid != sinkUID(m.uid, db.name):
+		return false, nil
+	case m.colVer <= st.colVer && m.tagVer <= st.tagVer:
+		return false, nil
+	case m.colVer == st.colVer+1 || m.tagVer == st.tagVer+1 || st.colVer == 1 || st.tagVer == 1:
+		return true, nil
+	default:
+		return false, failure(codeSchemaVersion, "Invalid schema version while alter stb")
+	}
+}
+
+func (s *session) rawCreateTables(db *database, payload []byte) error {
+	d := metaBody(payload)
+	var made []*table
+	for range d.count() {
+		m, err := decodeCreateTable(d)
+		if err != nil {
+			return err
+		}
+		if t := s.rawTable(db, m); t != nil {
+			made = append(made, t)
+		}
+	}
+	if d.err != nil {
+		return d.err
+	}
+	s.logCreated(made)
+	return nil
+}
+
+// rawTable creates a table unless one of that name exists; a child whose super
+// table is missing is skipped in silence.
+func (s *session) rawTable(db *database, m *tableMeta) *table {
+	if db.tables[m.name] != nil || db.stables[m.name] != nil {
+		return nil
+	}
+	if m.super == "" {
+		sch := m.schema
+		for _, c := range sch.cols {
+			sch.nextID = max(sch.nextID, c.id)
+		}
+		return db.newTable(m.name, nil, &sch, nil)
+	}
+	st := db.stables[m.super]
+	if st == nil {
+		return nil
+	}
+	return db.newTable(m.name, st, nil, m.tags)
+}
+
+func (s *session) rawAlterTable(db *database, payload []byte) error {
+	a, err := decodeAlter(payload)
+	if err != nil {
+		return err
+	}
+	t := db.tables[a.table]
+	if t == nil {
+		return nil
+	}
+	switch a.action {
+	case alterSetTag, alterSetTags, alterAddColumn, alterDropColumn, alterColumnLength, alterRenameColumn:
+		return db.applyAlteration(t, *a, true)
+	default:
+		return nil // options are not replicated
+	}
+}
+
+func (s *session) rawDropTables(db *database, payload []byte) error {
+	names, err := decodeDropTable(payload)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if t := db.tables[name]; t != nil {
+			db.dropTable(t, true)
+		}
+	}
+	return nil
+}
+
+func (s *session) rawDropStable(db *database, payload []byte) error {
+	d := metaBody(payload)
+	name := d.name()
+	if d.err != nil {
+		return d.err
+	}
+	if st := db.stables[name]; st != nil {
+		db.dropStable(st)
+	}
+	return nil
+}
+
+// rawDelete deletes a range by the name that the statement had: the tables it
+// chose by their tags are forgotten, and so is that it may have chosen none.
+func (s *session) rawDelete(db *database, payload []byte) error {
+	d, err := decodeDelete(payload)
+	if err != nil {
+		return err
+	}
+	tables, _, err := db.tablesOf(d.table)
+	if err != nil {
+		return nil
+	}
+	st := db.stables[d.table]
+	d.marked, d.suid = true, 0
+	if st != nil {
+		d.suid = st.uid
+	} else if tables[0].super != nil {
+		d.suid = tables[0].super.uid
+	}
+	db.remove(*d, tables, st != nil)
+	return nil
+}
+
+// rawData writes the rows of a data or metadata message, table by table: what
+// was written before an error stays.
+func (s *session) rawData(db *database, kind uint16, payload []byte) error {
+	m, err := decodeDataMessage(kind, payload)
+	if err != nil {
+		return err
+	}
+	var set submitSet
+	defer func() { set.log(true) }()
+	for _, c := range m.creates {
+		if t := s.rawTable(db, c); t != nil {
+			en := set.entry(t.vg)
+			en.creates = append(en.creates, s.n.encodeCreateTable(t))
+		}
+	}
+	for _, b := range m.blocks {
+		t := db.tables[b.table]
+		if t == nil {
+			if s.n.version.skipsMissing() {
+				continue
+			}
+			return errTableMissing
+		}
+		if err := s.rawBlock(&set, t, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rawBlock writes one block, columns matched by name.
+func (s *session) rawBlock(set *submitSet, t *table, b rawTableBlock) error {
+	cols, cells, err := s.match(t, b.block)
+	if err != nil {
+		return err
+	}
+	rows := make([][][]byte, b.rows)
+	values := make([][]byte, b.rows*len(cols))
+	for r := range rows {
+		row := values[r*len(cols) : (r+1)*len(cols) : (r+1)*len(cols)]
+		for i, c := range cells {
+			row[i] = c.cell(r)
+			if cols[i].typ.variable() && cols[i].typ != typeBlob && len(row[i]) > cols[i].bytes-2 {
+				return columnError(t.name, "column data bytes exceeds max limit, name:"+cols[i].name)
+			}
+		}
+		if row[0] == nil {
+			return columnError(t.name, "primary timestamp is null")
+		}
+		rows[r] = row
+	}
+	if err := t.vg.db.checkAge(rows); err != nil {
+		return err
+	}
+	t.rows.upsert(cols, rows)
+	en := set.entry(t.vg)
+	if len(cols) == len(b.cols) && b.encoded != nil {
+		en.data = append(en.data, b.encoded...)
+	} else {
+		en.data = appendTableBlock(en.data, t.vg.db.prec, t.name, t.schema().colVer-1, cols, rows)
+	}
+	en.blocks++
+	en.rows += len(rows)
+	return nil
+}
+
+func columnError(table, text string) error {
+	return failure(codeInvalidPara, "Invalid parameters,detail:table:%s, err:%s", table, text)
+}
+
+// match finds for each of the block's columns the table's of that name. The
+// cursor over the block's types and data moves only on a match, as in the real
+// writer: past a column that the table lacks, the next ones meet the wrong
+// data, and one at the end is lost in silence.
+func (s *session) match(t *table, b *block) ([]column, []blockColumn, error) {
+	own := t.schema().cols
+	if !s.n.version.newLayout() && len(b.cols) > len(own) {
+		return nil, nil, failure(codeInvalidPara, "Invalid parameters,detail:table:%s, err:numFields:%d bigger than num of bound cols:%d", t.name, len(b.cols), len(own))
+	}
+	var cols []column
+	var cells []blockColumn
+	for _, c := range b.cols {
+		i := indexOf(own, c.name)
+		if i < 0 {
+			continue
+		}
+		data := b.cols[len(cols)]
+		if data.typ != own[i].typ {
+			return nil, nil, columnError(t.name, "column type not equal, name:"+c.name+", schema type:"+typeInfos[own[i].typ].name+", data type:"+typeInfos[data.typ].name)
+		}
+		cols = append(cols, own[i])
+		cells = append(cells, b.cells[len(cells)])
+	}
+	if len(cols) == 0 || cols[0].id != 1 {
+		return nil, nil, columnError(t.name, "primary timestamp column missing")
+	}
+	return cols, cells, nil
+}
+
+// writeRawBlock is write_raw_block, and with fields its form that names the
+// block's columns. What they write carries the mark too.
+func (s *session) writeRawBlock(frame []byte, fields bool) error {
+	s.n.mu.Lock()
+	defer s.n.mu.Unlock()
+	db, err := s.rawTarget()
+	if err != nil {
+		return err
+	}
+	d := &decoder{b: frame}
+	rows := d.i32()
+	name := string(d.take(int(uint16(d.i16()))))
+	raw := d.b
+	if d.err != nil || len(raw) < 28 {
+		return errInvalidPara
+	}
+	b, err := decodeBlock(raw)
+	if err != nil || int(rows) > b.rows || rows < 0 {
+		return errInvalidPara
+	}
+	b.rows = int(rows)
+	t := db.tables[name]
+	if t == nil {
+		return errTableMissing
+	}
+	if fields {
+		d.take(blockLength(raw))
+		for i := range b.cols {
+			text, _, _ := bytes.Cut(d.take(65), []byte{0})
+			b.cols[i].name = strings.ToLower(string(text))
+			if t.schema() != nil && indexOf(t.schema().cols, string(text)) >= 0 {
+				b.cols[i].name = string(text)
+			}
+			d.take(7)
+		}
+		if d.err != nil {
+			return errInvalidPara
+		}
+	} else {
+		for i, c := range t.schema().cols {
+			if i < len(b.cols) {
+				b.cols[i].name = c.name
+			}
+		}
+	}
+	var set submitSet
+	defer func() { set.log(true) }()
+	return s.rawBlock(&set, t, rawTableBlock{table: name, block: b})
+}
+
+// blockLength is the number of bytes that a raw block says it has.
+func blockLength(raw []byte) int {
+	d := &decoder{b: raw}
+	d.i32()
+	n := d.i32()
+	if n < 0 {
+		return math.MaxInt
+	}
+	return int(n)
+}

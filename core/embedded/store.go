@@ -1,0 +1,149 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+)
+
+// rowSet is the rows of one table in columns, sorted by time. Columns are kept
+// by id; one that has no vector yet is NULL throughout.
+type rowSet struct {
+	ts   []int64
+	cols map[int16]*vector
+}
+
+// vector is one column of a rowSet.
+type vector struct {
+	width int      // 0: variable
+	fixed []byte   // width bytes a row
+	nulls []bool   // of fixed ones
+	vars  [][]byte // of variable ones; nil is NULL
+}
+
+func (v *vector) cell(i int) []byte {
+	if v.width == 0 {
+		return v.vars[i]
+	}
+	if v.nulls[i] {
+		return nil
+	}
+	return v.fixed[i*v.width : (i+1)*v.width]
+}
+
+func (v *vector) set(i int, cell []byte) {
+	if v.width == 0 {
+		v.vars[i] = cell
+		return
+	}
+	v.nulls[i] = cell == nil
+	if cell != nil {
+		copy(v.fixed[i*v.width:], cell)
+	}
+}
+
+// open makes room for a NULL at row i.
+func (v *vector) open(i int) {
+	if v.width == 0 {
+		v.vars = slices.Insert(v.vars, i, nil)
+		return
+	}
+	v.nulls = slices.Insert(v.nulls, i, true)
+	if i*v.width == len(v.fixed) {
+		for range v.width {
+			v.fixed = append(v.fixed, 0)
+		}
+		return
+	}
+	v.fixed = slices.Insert(v.fixed, i*v.width, make([]byte, v.width)...)
+}
+
+func (v *vector) cut(from, to int) {
+	if v.width == 0 {
+		v.vars = slices.Delete(v.vars, from, to)
+		return
+	}
+	v.nulls = slices.Delete(v.nulls, from, to)
+	v.fixed = slices.Delete(v.fixed, from*v.width, to*v.width)
+}
+
+// vector returns the column's vector, made if it is missing.
+func (s *rowSet) vector(c column) *vector {
+	if v := s.cols[c.id]; v != nil {
+		return v
+	}
+	n := len(s.ts)
+	v := &vector{width: typeInfos[c.typ].width}
+	if v.width == 0 {
+		v.vars = make([][]byte, n)
+	} else {
+		v.fixed, v.nulls = make([]byte, n*v.width), slices.Repeat([]bool{true}, n)
+	}
+	if s.cols == nil {
+		s.cols = map[int16]*vector{}
+	}
+	s.cols[c.id] = v
+	return v
+}
+
+// cell returns a column's value in row i. The first column is the time.
+func (s *rowSet) cell(i int, id int16) []byte {
+	if id == 1 {
+		return binary.LittleEndian.AppendUint64(nil, uint64(s.ts[i]))
+	}
+	if v := s.cols[id]; v != nil {
+		return v.cell(i)
+	}
+	return nil
+}
+
+// upsert writes rows given as cells of cols; cols[0] is the time. Columns that
+// are not named keep what they have, or are NULL in new rows.
+func (s *rowSet) upsert(cols []column, rows [][][]byte) {
+	vectors := make([]*vector, len(cols))
+	for i, c := range cols[1:] {
+		vectors[i+1] = s.vector(c)
+	}
+	for _, row := range rows {
+		i := s.place(int64(binary.LittleEndian.Uint64(row[0])))
+		for j := 1; j < len(cols); j++ {
+			vectors[j].set(i, row[j])
+		}
+	}
+}
+
+// place returns the row of a time, made if it is missing.
+func (s *rowSet) place(ts int64) int {
+	n := len(s.ts)
+	i := n
+	if n > 0 && ts <= s.ts[n-1] {
+		i = s.search(ts)
+		if s.ts[i] == ts {
+			return i
+		}
+	}
+	s.ts = slices.Insert(s.ts, i, ts)
+	for _, v := range s.cols {
+		v.open(i)
+	}
+	return i
+}
+
+// search returns the first row whose time is ts or later.
+func (s *rowSet) search(ts int64) int {
+	return sort.Search(len(s.ts), func(i int) bool { return s.ts[i] >= ts })
+}
+
+// span returns the rows of the times from through to, both inclusive.
+func (s *rowSet) span(from, to int64) (int, int) {
+	lo := s.search(from)
+	hi := lo + sort.Search(len(s.ts)-lo, func(i int) bool { return s.ts[lo+i] > to })
+	return lo, hi
+}
+
+func (s *rowSet) cut(lo, hi int) {
+	s.ts = slices.Delete(s.ts, lo, hi)
+	for _, v := range s.cols {
+		v.cut(lo, hi)
+	}
+}

@@ -1,0 +1,49 @@
+package embedded
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// version is a TDengine version such as 3.3.7.5.
+type version [4]int
+
+func parseVersion(s string) (version, error) {
+	var v version
+	parts := strings.Split(s, ".")
+	if len(parts) != len(v) {
+		return v, fmt.Errorf("parse version %q: want four numbers with dots between them", s)
+	}
+	for i, p := range parts {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 0 {
+			return v, fmt.Errorf("parse version %q: %q is not a number", s, p)
+		}
+		v[i] = n
+	}
+	return v, nil
+}
+
+// has reports whether v is at least a.b.c.d.
+func (v version) has(a, b, c, d int) bool {
+	w := version{a, b, c, d}
+	for i := range v {
+		if v[i] != w[i] {
+			return v[i] > w[i]
+		}
+	}
+	return true
+}
+
+// The versions since which something is as it is.
+
+func (v version) fetchRawData() bool   { return v.has(3, 3, 2, 0) } // older adapters do not know the action
+func (v version) excludes() bool       { return v.has(3, 3, 2, 3) } // older adapters drop the field in silence
+func (v version) surfacesErrors() bool { return v.has(3, 3, 6, 0) } // poll errors, message_id replay, the config map
+func (v version) batchesMeta() bool    { return v.has(3, 3, 6, 0) } // older servers send metas singly whatever is asked
+func (v version) newLayout() bool      { return v.has(3, 3, 6, 0) } // of metas: type modifiers, uid in drop table
+func (v version) decimals() bool       { return v.has(3, 3, 6, 0) }
+func (v version) blobs() bool          { return v.has(3, 3, 7, 0) }
+func (v version) tellsWALEnds() bool   { return v.has(3, 3, 7, 0) } // v1_applied/committed in ins_vgroups
+func (v version) skipsMissing() bool   { return v.has(3, 4, 0, 0) } // raw rows of missing tables are dropped in silence
