@@ -46,6 +46,20 @@ type Meta struct {
 	Delete  *Delete     // delete
 }
 
+// Destroys reports whether rows or tables that were written before the change no
+// longer fit, or no longer have a place, after it, in other vgroups too. It is
+// false for a drop of a child or normal table, which is one vgroup's affair, and
+// true for an alter of a super table that does not tell what it alters.
+func (m Meta) Destroys() bool {
+	switch m.Kind {
+	case DropSuperTable:
+		return true
+	case AlterSuperTable:
+		return m.Alter == nil || m.Alter.Change.Destroys()
+	}
+	return false
+}
+
 // markTaosX and its older form are the bits that raw writing sets.
 const (
 	markTaosX    = 0x08

@@ -175,3 +175,18 @@ func TestNamesAreFitForATerminal(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatDestroys(t *testing.T) {
+	for step, want := range map[string]bool{
+		"add column to super table": false, "widen column": false, "add tag": false, "drop column of super table": true,
+	} {
+		for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
+			if got := find(t, server, step, AlterSuperTable).Destroys(); got != want {
+				t.Errorf("%s: %v", step, got)
+			}
+		}
+	}
+	if !find(t, "3.3.7.5", "drop super table", DropSuperTable).Destroys() || find(t, "3.3.7.5", "drop child table", DropTables).Destroys() {
+		t.Error("a dropped super table destroys, a dropped child does not")
+	}
+}

@@ -1,0 +1,60 @@
+package taos
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"github.com/gorilla/websocket"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+)
+
+const (
+	actionBlock     = 5 // write_raw_block_with_fields
+	actionNameBlock = "write_raw_block_with_fields"
+	blockFrameHead  = 24
+	maxNameBytes    = math.MaxUint16
+)
+
+// WriteBlocks writes rows column by name, one table after the other: columns of
+// the sink's tables that a block does not have stay as they are. The rows carry
+// the mark of replication as those of Write do. The tables must exist.
+//
+// It stops at the first error; the blocks before it are written, and writing all
+// of them again is safe. The error names the table.
+func (k *sink) WriteBlocks(ctx context.Context, blocks []raw.Block) error {
+	for i := range blocks {
+		if err := k.writeBlock(ctx, &blocks[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *sink) writeBlock(ctx context.Context, b *raw.Block) error {
+	op := fmt.Sprintf("write rows of table %q to database %q at %s", b.Table, k.database, k.ep)
+	if b.Rows == 0 {
+		return nil
+	}
+	if b.Table == "" || len(b.Table) > maxNameBytes {
+		return &core.Error{Class: core.ClassData, Op: op, Text: "the rows have no usable table name"}
+	}
+	c := k.s.register(actionNameBlock)
+	frame := make([]byte, blockFrameHead, 4096)
+	le := binary.LittleEndian
+	le.PutUint64(frame, c.id)
+	le.PutUint64(frame[8:], c.id)
+	le.PutUint64(frame[16:], actionBlock)
+	if err := k.s.send(ctx, c, websocket.BinaryMessage, b.AppendWrite(frame)); err != nil {
+		return err
+	}
+	a, err := k.s.await(ctx, c, k.opts.WriteTimeout)
+	if err != nil {
+		k.s.fail(fmt.Errorf("a write without an answer: %w", err))
+		return err
+	}
+	return k.s.decode(op, c, a, nil)
+}
