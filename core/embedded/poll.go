@@ -121,7 +121,10 @@ func (n *Node) read(c *consumer, r *reading) *message {
 		r.next, m.offset = v, from
 		r.rows += int64(rows)
 	}
-	r.start, r.delivered, r.idle = from, true, 0
+	r.start, r.delivered = from, true
+	for _, other := range c.vgroups {
+		other.idle = 0
+	}
 	return m
 }
 

@@ -63,8 +63,8 @@ type reading struct {
 	walEnd    int64
 	committed int64 // by this consumer; unknown if it has not
 	rows      int64
-	idle      int // commits since the last message that covered nothing new
-	newsAt    int64
+	idle      int   // commits that covered nothing new since the consumer's last message
+	newsAt    int64 // what the last commit covered
 }
 
 // offsetUnknown is what `committed` tells when nothing is stored.

@@ -29,7 +29,7 @@ func (n *Node) serveWS(s *socket) {
 			if w.writing.Add(1) > 1 {
 				n.violation("write: a second frame was sent before the reply to the first")
 			}
-			s.tasks.Go(func() { w.binary(frame); w.writing.Add(-1) })
+			s.tasks.Go(func() { w.binary(frame) })
 		} else {
 			s.tasks.Go(func() { w.text(frame) })
 		}
@@ -133,6 +133,7 @@ func (w *wsSession) binary(frame []byte) {
 		req.Action = map[uint64]string{4: "write_raw_block", 5: "write_raw_block_with_fields"}[action]
 		w.perform(req, Request{Action: req.Action}, func(s *session) error { return s.writeRawBlock(frame[24:], action == 5) })
 	default:
+		w.writing.Add(-1)
 		w.s.answer(&request{id: req.id, began: req.began}, nil, failure(codeAdapter, "unknown binary action %d", action))
 	}
 }
@@ -167,5 +168,6 @@ func (w *wsSession) perform(req *request, about Request, write func(*session) er
 	default:
 		err = write(s)
 	}
+	w.writing.Add(-1) // before the reply: the client may send the next frame on its arrival
 	w.s.deliver(got, func() { w.s.answer(req, nil, err) })
 }
