@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"sync"
+
+	"tdreplica/core"
+)
+
+// item is a message on its way from a reader to its writer. Sequence numbers
+// count the messages that one reader handed out, from 1.
+type item struct {
+	m   *core.Message
+	seq uint64
+}
+
+// queue is what a reader has read and its writer has not written. Its bytes
+// include the message that is being written. Only the reader puts, only the
+// writer takes. The bound is checked before a poll, so the queue holds at most
+// its limit and one message, however big that is.
+type queue struct {
+	limit int64
+	more  chan struct{} // one slot: something was put, or the queue was closed
+	freed chan struct{} // one slot: something was written
+
+	mu     sync.Mutex
+	items  []item
+	bytes  int64
+	closed bool
+}
+
+func newQueue(limit int64) *queue {
+	return &queue{limit: limit, more: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
+}
+
+func (q *queue) room() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes < q.limit
+}
+
+func (q *queue) put(it item) {
+	q.mu.Lock()
+	q.items = append(q.items, it)
+	q.bytes += it.m.Size()
+	q.mu.Unlock()
+	signal(q.more)
+}
+
+// take returns the oldest item; ok is false if there is none now, and over is
+// true if there never will be.
+func (q *queue) take() (it item, ok, over bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.items) == 0 {
+		return item{}, false, q.closed
+	}
+	it = q.items[0]
+	q.items[0] = item{} // so that the message can be freed
+	q.items = q.items[1:]
+	return it, true, false
+}
+
+// written gives an item's bytes back.
+func (q *queue) written(it item) {
+	q.mu.Lock()
+	q.bytes -= it.m.Size()
+	q.mu.Unlock()
+	signal(q.freed)
+}
+
+// close says that nothing more will be put.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	signal(q.more)
+}
+
+func (q *queue) size() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.bytes
+}
