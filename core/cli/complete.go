@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tdreplica/core"
+)
+
+// completionTime is how long a person who pressed Tab is kept waiting.
+const completionTime = 2 * time.Second
+
+const noFiles = cobra.ShellCompDirectiveNoFileComp
+
+func (c *command) completeIDs(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	snap, err := c.look(ctx)
+	if err != nil {
+		return nil, noFiles
+	}
+	var ids []string
+	for _, r := range snap.Replicas {
+		if !slices.Contains(given, r.ID) {
+			ids = append(ids, r.ID+"\t"+r.Source+" → "+r.Sink)
+		}
+	}
+	return ids, noFiles
+}
+
+// completeTarget completes an id, and after it the databases of that replica.
+func (c *command) completeTarget(cmd *cobra.Command, given []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(given) == 0 {
+		return c.completeIDs(cmd, given, toComplete)
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+	defer cancel()
+	snap, err := c.look(ctx)
+	if err != nil {
+		return nil, noFiles
+	}
+	var databases []string
+	for _, t := range snap.Tasks {
+		if t.Replica == given[0] && !slices.Contains(given[1:], t.Database) {
+			databases = append(databases, t.Database+"\t"+string(t.State))
+		}
+	}
+	return databases, noFiles
+}
+
+// databasesFor completes what start can replicate: the databases that the
+// running instance finds at the endpoints.
+func (c *command) databasesFor(ctx context.Context, f *startFlags) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	client, err := c.dial(ctx)
+	if err != nil {
+		return nil, noFiles
+	}
+	defer client.Close()
+	found, err := client.Inspect(ctx, core.InspectRequest{ID: f.id, Source: f.source.ep, Sink: f.sink.ep})
+	if err != nil {
+		return nil, noFiles
+	}
+	var databases []string
+	for _, d := range found {
+		if d.AtSource {
+			databases = append(databases, d.Database)
+		}
+	}
+	return databases, noFiles
+}
