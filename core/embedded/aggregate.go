@@ -102,6 +102,16 @@ func groupedRows(s *session, q *selection, src *source, res *result) ([][]any, e
 		buckets[""] = newBucket(q, nil)
 		order = append(order, buckets[""])
 	}
+	for _, name := range q.emptyGroups(src) {
+		b := newBucket(q, []any{name})
+		for i, it := range q.items {
+			if c, ok := it.e.(exprColumn); ok && c.name == "tbname" {
+				b.plain[i] = name
+			}
+		}
+		buckets[rowKey(b.keys)] = b
+		order = append(order, b)
+	}
 	err := src.scan(func(row env) error {
 		if ok, err := holds(q.where, row); !ok {
 			return err
@@ -127,7 +137,7 @@ func groupedRows(s *session, q *selection, src *source, res *result) ([][]any, e
 	}
 	var sortKeys [][]any
 	for _, b := range order {
-		if !b.filled && !q.onlyCounts() {
+		if !b.filled && !q.counts() {
 			continue
 		}
 		out := b.plain
@@ -146,14 +156,26 @@ func groupedRows(s *session, q *selection, src *source, res *result) ([][]any, e
 	return sortKeys, nil
 }
 
-// onlyCounts reports whether an empty input still yields a row.
-func (q *selection) onlyCounts() bool {
+// counts reports whether a group without rows still yields a row.
+func (q *selection) counts() bool {
 	for _, it := range q.items {
-		if call, ok := it.e.(exprCall); !ok || call.name != "count" {
-			return false
+		if call, ok := it.e.(exprCall); ok && call.name == "count" {
+			return true
 		}
 	}
-	return true
+	return false
+}
+
+// emptyGroups names the tables that have a group even if they have no row:
+// those of a count by tbname.
+func (q *selection) emptyGroups(src *source) []string {
+	if len(q.groups) != 1 || q.where != nil || !q.counts() {
+		return nil
+	}
+	if c, ok := q.groups[0].(exprColumn); !ok || c.name != "tbname" {
+		return nil
+	}
+	return src.tables
 }
 
 func (s *session) fill(b *bucket, q *selection, src *source, row env) error {

@@ -85,11 +85,7 @@ func appendBlock(dst []byte, version int32, cols []column, rows [][][]byte) []by
 	e.i64(0) // group
 	for _, c := range cols {
 		e.u8(uint8(c.typ))
-		if c.typ.decimal() {
-			e.i32(c.typeMod())
-		} else {
-			e.i32(int32(c.bytes))
-		}
+		e.i32(c.blockSize())
 	}
 	lengths := len(e.b)
 	e.zeros(4 * len(cols))
@@ -214,7 +210,7 @@ func decodeSchema(d *decoder) ([]column, int32) {
 
 // appendTableBlock encodes the rows of one table the way data messages carry
 // them: the block with a head before it, its schema and the table's name.
-func appendTableBlock(dst []byte, p precision, table string, ver int32, cols []column, rows [][][]byte) []byte {
+func appendTableBlock(dst []byte, p precision, table string, cols []column, rows [][][]byte) []byte {
 	raw := encoder{}
 	raw.i64(1)
 	raw.b = binary.BigEndian.AppendUint64(raw.b, uint64(len(rows)))
@@ -223,7 +219,7 @@ func appendTableBlock(dst []byte, p precision, table string, ver int32, cols []c
 	e := encoder{dst}
 	inner := appendBlock(raw.b, 2, cols, rows)
 	e.binary(inner)
-	appendSchema(&e, cols, ver)
+	appendSchema(&e, cols, 0)
 	e.name(table)
 	return e.b
 }

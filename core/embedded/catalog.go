@@ -250,9 +250,11 @@ func (db *database) remove(d deletion, tables []*table, super bool) int {
 			if lo == hi {
 				continue
 			}
-			if ts := t.rows.ts[lo]; !found || ts < part.from {
-				part.from, found = ts, true
+			first, last := t.rows.ts[lo], t.rows.ts[hi-1]
+			if found {
+				first, last = min(first, part.from), max(last, part.to)
 			}
+			part.from, part.to, found = first, last, true
 			part.rows += hi - lo
 			t.rows.cut(lo, hi)
 		}

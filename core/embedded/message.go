@@ -26,7 +26,7 @@ func encodeDataMessage(from, to int64, entries []*entry) (kind uint16, payload [
 		e.raw(en.data)
 	}
 	if len(creates) == 0 {
-		e.zeros(9)
+		e.zeros(8)
 		return kindSubmit, e.b
 	}
 	e.i32(int32(len(creates)))

@@ -50,7 +50,7 @@ func (n *Node) encodeStable(vg *vgroup, st *stable, alter []byte, marked bool) [
 	}
 	e.u8(flag(marked) * markByte)
 	e.u8(1) // compression follows
-	appendCompression(&e, st.cols)
+	appendCompression(&e, st.cols, st.colVer)
 	if n.version.newLayout() {
 		e.i64(-1) // keep
 		ext := st.ext || slices.ContainsFunc(st.cols, func(c column) bool { return c.typ.decimal() })
@@ -65,9 +65,9 @@ func (n *Node) encodeStable(vg *vgroup, st *stable, alter []byte, marked bool) [
 	return metaPayload(vg, e.b)
 }
 
-func appendCompression(e *encoder, cols []column) {
+func appendCompression(e *encoder, cols []column, ver int32) {
 	e.zigzag(int64(len(cols)))
-	e.zigzag(0)
+	e.zigzag(int64(ver))
 	for _, c := range cols {
 		e.zigzag(int64(c.id))
 		e.i32(int32(typeInfos[c.typ].algo))
@@ -135,8 +135,8 @@ func (n *Node) alterStatement(db, name string, action uint8, fields []column, sq
 		e.i32(int32(len(sql)))
 		e.binary([]byte(sql))
 		if n.version.newLayout() && action == alterAddColumn {
-			e.i32(1)
-			e.u8(0)
+			e.u8(1)
+			e.i32(fields[0].typeMod())
 		}
 	})
 	return e.b
@@ -179,9 +179,8 @@ func (n *Node) encodeCreateTable(t *table) []byte {
 		}
 		e.i32(0) // no statement
 		if t.super == nil {
-			appendCompression(&e, t.own.cols)
+			appendCompression(&e, t.own.cols, 0)
 		}
-		e.u8(0)
 		if n.version.newLayout() {
 			n.appendTableExt(&e, t)
 		}
@@ -250,7 +249,6 @@ func decodeCreateTable(d *decoder) (*tableMeta, error) {
 	m.cols, m.colVer = decodeSchema(d)
 	d.take(int(d.i32()))
 	skipCompression(d)
-	d.u8()
 	if d.err == nil && len(d.b) > 0 && d.u8() == 1 {
 		for i := range m.cols {
 			m.cols[i].setTypeMod(int32(d.zigzag()))
@@ -330,7 +328,7 @@ func (n *Node) encodeAlter(vg *vgroup, a alteration, marked bool) []byte {
 	case alterAddColumn:
 		e.name(a.col.name)
 		e.u8(uint8(a.col.typ))
-		e.u8(1)
+		e.u8(a.col.columnFlags())
 		e.zigzag(int64(a.col.bytes))
 	case alterDropColumn:
 		e.name(a.col.name)
@@ -344,9 +342,9 @@ func (n *Node) encodeAlter(vg *vgroup, a alteration, marked bool) []byte {
 	case alterSetTag:
 		appendTagChange(&e, a.tags[0])
 	case alterSetTags:
-		e.i32(int32(len(a.tags)))
+		e.zigzag(int64(len(a.tags)))
 		for _, t := range a.tags {
-			e.i32(int32(t.col.id))
+			e.zigzag(int64(t.col.id))
 			appendTagChange(&e, t)
 		}
 	}
@@ -393,9 +391,8 @@ func decodeAlter(payload []byte) (*alteration, error) {
 	case alterSetTag:
 		a.tags = []tagChange{decodeTagChange(d)}
 	case alterSetTags:
-		n := d.i32()
-		for i := int32(0); i < n && d.err == nil; i++ {
-			d.i32()
+		for range d.count() {
+			d.zigzag()
 			a.tags = append(a.tags, decodeTagChange(d))
 		}
 	}

@@ -164,6 +164,9 @@ func (s *session) rawTable(db *database, m *tableMeta) *table {
 	if st == nil {
 		return nil
 	}
+	if text, ok := m.tags[0]; ok && len(st.tags) == 1 { // of a JSON tag, which travels without its id
+		m.tags = map[int16][]byte{st.tags[0].id: text}
+	}
 	return db.newTable(m.name, st, nil, m.tags)
 }
 
@@ -290,7 +293,7 @@ func (s *session) rawBlock(set *submitSet, t *table, b rawTableBlock) error {
 	if len(cols) == len(b.cols) && b.encoded != nil {
 		en.data = append(en.data, b.encoded...)
 	} else {
-		en.data = appendTableBlock(en.data, t.vg.db.prec, t.name, t.schema().colVer-1, cols, rows)
+		en.data = appendTableBlock(en.data, t.vg.db.prec, t.name, cols, rows)
 	}
 	en.blocks++
 	en.rows += len(rows)

@@ -113,7 +113,7 @@ func TestPayloadsOfAndForRealServers(t *testing.T) {
 		n := start(t, Options{})
 		must(t, n, "create database d vgroups 3")
 		from, to := consume(t, real, "emb_source_tp", "g", nil), writer(t, n.URL(), "d")
-		for _, sql := range everyStatement {
+		for _, sql := range append(everyStatement, "create table d.last(ts timestamp, a int)") {
 			realSQL(t, real, strings.ReplaceAll(sql, " d.", " emb_source."))
 			for from.poll(1000) != nil {
 				kind, raw := from.fetch()

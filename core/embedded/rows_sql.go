@@ -82,7 +82,7 @@ func (s *session) insert(p *parser) (*result, error) {
 		sortRows(&in)
 		in.t.rows.upsert(in.cols, in.rows)
 		en := set.entry(in.t.vg)
-		en.data = appendTableBlock(en.data, in.t.vg.db.prec, in.t.name, in.t.schema().colVer-1, in.cols, in.rows)
+		en.data = appendTableBlock(en.data, in.t.vg.db.prec, in.t.name, in.cols, in.rows)
 		en.blocks++
 		en.rows += len(in.rows)
 	}
@@ -312,6 +312,9 @@ func timeRange(cond expr, ts string, p precision) (from, to int64, rest []expr, 
 }
 
 func conjuncts(e expr) []expr {
+	if e == nil {
+		return nil
+	}
 	if b, ok := e.(exprBinary); ok && b.op == "and" {
 		return append(conjuncts(b.left), conjuncts(b.right)...)
 	}

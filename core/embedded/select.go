@@ -31,11 +31,12 @@ type orderBy struct {
 
 // source is the rows that a select reads.
 type source struct {
-	cols []column // what * stands for
-	own  int      // how many of them are not tags
-	find func(name string) (column, bool)
-	ts   string // the time column; empty if there is none
-	scan func(yield func(row env) error) error
+	cols   []column // what * stands for
+	own    int      // how many of them are not tags
+	find   func(name string) (column, bool)
+	tables []string // whose rows they are
+	ts     string   // the time column; empty if there is none
+	scan   func(yield func(row env) error) error
 }
 
 func (p *parser) selection() selection {
@@ -158,7 +159,7 @@ func (db *database) source(q *selection) (*source, error) {
 		return nil, err
 	}
 	super := db.stables[q.from] != nil
-	from, to, rest, err := timeRange(exprTrue(q.where), sch.cols[0].name, db.prec)
+	from, to, rest, err := timeRange(q.where, sch.cols[0].name, db.prec)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +174,9 @@ func (db *database) source(q *selection) (*source, error) {
 	src := &source{cols: slices.Clone(sch.cols), own: len(sch.cols), ts: sch.cols[0].name}
 	if super {
 		src.cols = append(src.cols, sch.tags...)
+	}
+	for _, t := range tables {
+		src.tables = append(src.tables, t.name)
 	}
 	tbname := newColumn("tbname", typeVarchar, 270)
 	src.find = func(name string) (column, bool) {
@@ -204,14 +208,6 @@ func (db *database) source(q *selection) (*source, error) {
 		return nil
 	}
 	return src, nil
-}
-
-// exprTrue gives an absent condition a form that has conjuncts.
-func exprTrue(e expr) expr {
-	if e == nil {
-		return exprLiteral{true}
-	}
-	return e
 }
 
 // expandStars puts the columns in the place of * and of first(*) and the like.

@@ -72,7 +72,10 @@ func newSchema(cols, tags []column) (schema, error) {
 		}
 	}
 	for i := range cols {
-		cols[i].flags = 1
+		cols[i].flags = cols[i].columnFlags()
+	}
+	if len(tags) > 0 {
+		tags[0].flags = 2 // the first tag is indexed
 	}
 	return sch, nil
 }
@@ -345,7 +348,7 @@ func (t *table) alterColumn(a *alteration) error {
 			return failure(codeVgroupColExists, "Table column already exists")
 		}
 		s.nextID++
-		a.col.id, a.col.flags = s.nextID, 1
+		a.col.id, a.col.flags = s.nextID, a.col.columnFlags()
 		s.cols = append(slices.Clone(s.cols), a.col)
 		a.col.id = 0 // as the log has it
 	case alterDropColumn:
@@ -388,7 +391,7 @@ func (s *session) alterStable(db *database, st *stable, c alterClause) (*result,
 	if c.verb != "add" && i < 0 {
 		return nil, failure(missing, "Column or tag does not exist")
 	}
-	action, field := uint8(0), column{name: c.col.name}
+	action, fields := uint8(0), []column{{name: c.col.name}}
 	switch c.verb {
 	case "add":
 		if i >= 0 || indexOf(other, c.col.name) >= 0 {
@@ -399,11 +402,11 @@ func (s *session) alterStable(db *database, st *stable, c alterClause) (*result,
 		if !c.tag {
 			c.col.flags = 1
 			if s.n.version.newLayout() {
-				c.col.flags, sch.ext = 0x80, true
+				c.col.flags, sch.ext = flagTypeMod, true
 			}
 		}
 		*list = append(*list, c.col)
-		action, field = alterAddColumn, c.col
+		action, fields = alterAddColumn, []column{c.col}
 	case "drop":
 		if len(*list) == 1 || !c.tag && (i == 0 || len(*list) == 2) {
 			return nil, failure(codeInvalidPara, "Invalid column or tag to drop")
@@ -415,7 +418,7 @@ func (s *session) alterStable(db *database, st *stable, c alterClause) (*result,
 			return nil, failure(codeInvalidPara, "Only longer lengths of variable types can be set")
 		}
 		(*list)[i].bytes = c.col.bytes
-		action, field = alterColumnLength, c.col
+		action, fields = alterColumnLength, []column{c.col}
 	case "rename":
 		if !c.tag {
 			return nil, failure(codeSyntax, "Columns of a super table cannot be renamed")
@@ -424,11 +427,11 @@ func (s *session) alterStable(db *database, st *stable, c alterClause) (*result,
 			return nil, failure(exists, "Column or tag already exists")
 		}
 		(*list)[i].name = c.rename
-		action = alterRenameTag
+		action, fields = alterRenameTag, append(fields, column{name: c.rename})
 	}
 	if c.tag && c.verb != "rename" {
 		action = map[string]uint8{"add": alterAddTag, "drop": alterDropTag, "modify": alterTagLength}[c.verb]
 	}
-	db.changeStable(st, sch, s.n.alterStatement(db.name, st.name, action, []column{field}, s.sql), s.marked)
+	db.changeStable(st, sch, s.n.alterStatement(db.name, st.name, action, fields, s.sql), s.marked)
 	return &result{}, nil
 }

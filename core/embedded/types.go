@@ -45,9 +45,9 @@ type typeInfo struct {
 }
 
 var typeInfos = map[typeID]typeInfo{
-	typeBool:      {"BOOL", 1, "bit-packing", "zstd", 0x03030002},
-	typeTinyint:   {"TINYINT", 1, "simple8b", "zlib", 0x01020002},
-	typeSmallint:  {"SMALLINT", 2, "simple8b", "zlib", 0x01020002},
+	typeBool:      {"BOOL", 1, "bit-packing", "zstd", 0x03000302},
+	typeTinyint:   {"TINYINT", 1, "simple8b", "zlib", 0x01000202},
+	typeSmallint:  {"SMALLINT", 2, "simple8b", "zlib", 0x01000202},
 	typeInt:       {"INT", 4, "simple8b", "lz4", 0x01000102},
 	typeBigint:    {"BIGINT", 8, "simple8b", "lz4", 0x01000102},
 	typeFloat:     {"FLOAT", 4, "delta-d", "lz4", 0x04000102},
@@ -55,8 +55,8 @@ var typeInfos = map[typeID]typeInfo{
 	typeVarchar:   {"VARCHAR", 0, "disabled", "zstd", 0xff000302},
 	typeTimestamp: {"TIMESTAMP", 8, "delta-i", "lz4", 0x02000102},
 	typeNchar:     {"NCHAR", 0, "disabled", "zstd", 0xff000302},
-	typeUTinyint:  {"TINYINT UNSIGNED", 1, "simple8b", "zlib", 0x01020002},
-	typeUSmallint: {"SMALLINT UNSIGNED", 2, "simple8b", "zlib", 0x01020002},
+	typeUTinyint:  {"TINYINT UNSIGNED", 1, "simple8b", "zlib", 0x01000202},
+	typeUSmallint: {"SMALLINT UNSIGNED", 2, "simple8b", "zlib", 0x01000202},
 	typeUInt:      {"INT UNSIGNED", 4, "simple8b", "lz4", 0x01000102},
 	typeUBigint:   {"BIGINT UNSIGNED", 8, "simple8b", "lz4", 0x01000102},
 	typeJSON:      {"JSON", 0, "disabled", "disabled", 0},
@@ -143,12 +143,27 @@ func (c column) declare() string {
 	return c.describe(",")
 }
 
-// typeMod is precision and scale as they travel in schemas.
-func (c column) typeMod() int32 {
-	if !c.typ.decimal() {
-		return 0
+// typeMod is precision and scale of a decimal as they travel in schemas; it is
+// 0 for other types.
+func (c column) typeMod() int32 { return int32(c.prec)<<8 | int32(c.scale) }
+
+// blockSize is a column's size as a block has it, which for decimals tells
+// precision and scale too.
+func (c column) blockSize() int32 {
+	if c.typ.decimal() {
+		return int32(c.bytes)<<24 | c.typeMod()
 	}
-	return int32(c.bytes)<<24 | int32(c.prec)<<8 | int32(c.scale)
+	return int32(c.bytes)
+}
+
+const flagTypeMod = 0x80 // of a column whose schema travels with type modifiers
+
+// columnFlags are those of a column that was there from the beginning.
+func (c column) columnFlags() uint8 {
+	if c.typ.decimal() {
+		return 1 | flagTypeMod
+	}
+	return 1
 }
 
 func (c *column) setTypeMod(mod int32) {
