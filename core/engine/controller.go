@@ -3,10 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
+	"sort"
 	"strings"
-	"sync"
-	"time"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -15,333 +13,76 @@ import (
 
 var _ core.Controller = (*Engine)(nil)
 
-// Changes implements core.Controller.
-func (e *Engine) Changes() <-chan struct{} { return e.changes }
-
-// Events implements core.Controller: from memory, and from the state file for
-// what is older.
-func (e *Engine) Events(_ context.Context, after uint64, limit int) ([]core.Event, error) {
-	if events, all := e.events.after(after, limit); all {
-		return events, nil
-	}
-	if err := e.events.flush(e.store); err != nil {
-		return nil, err
-	}
-	return e.store.Events(after, limit)
-}
-
-// Shutdown implements core.Controller. The one who called Run sees Done and
-// ends its context.
-func (e *Engine) Shutdown(_ context.Context, by core.Actor) error {
-	if e.opts.ReadOnly {
-		return core.ErrReadOnly
-	}
-	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: by, Text: "stop the instance"})
-	e.doneOnce.Do(func() { close(e.done) })
-	return nil
-}
-
-// Start implements core.Controller.
-func (e *Engine) Start(ctx context.Context, req core.StartRequest) (*core.Result, error) {
-	if e.opts.ReadOnly {
-		return nil, core.ErrReadOnly
-	}
-	if err := e.lock(ctx); err != nil {
-		return nil, err
-	}
-	defer e.unlock()
-	if req.ID != "" {
-		r, err := e.replica(req.ID)
-		if err != nil {
-			return nil, err
+// resolve turns what was given as an endpoint into one with a canonical URL:
+// a name of the configuration is looked up, credentials in the URL are taken
+// out of it, and credentials that were given beside it win.
+func (e *Engine) resolve(which string, ep core.Endpoint) (core.Endpoint, error) {
+	given := ep
+	if named, ok := e.cfg.Endpoints[ep.URL]; ok {
+		ep = core.Endpoint{
+			URL: named.URL, User: named.User, PasswordFile: named.PasswordFile, PasswordEnv: named.PasswordEnv,
+			TokenFile: named.TokenFile, TLSCAFile: named.TLSCAFile, TLSSkip: named.TLSSkipVerify,
 		}
-		return e.extend(ctx, r, req)
+	} else {
+		ep = core.Endpoint{URL: ep.URL}
 	}
-	source, sink, err := e.pair(req.Source, req.Sink)
+	addr, user, err := config.ParseAddress(ep.URL)
 	if err != nil {
-		return nil, err
+		return core.Endpoint{}, &core.RefusedError{Text: which + ": " + err.Error()}
 	}
-	if r := e.replicaOf(source.address, sink.address); r != nil {
-		return e.extend(ctx, r, req)
-	}
-	return e.create(ctx, source, sink, req)
-}
-
-// create makes a new replica, after everything that can be checked was.
-func (e *Engine) create(ctx context.Context, source, sink side, req core.StartRequest) (*core.Result, error) {
-	defaults := config.DefaultReplica()
-	rec := store.Replica{
-		Replica: core.Replica{
-			Source: source.address, Sink: sink.address, Origin: core.FromCommand,
-			AllDatabases: len(req.Databases) == 0, Databases: req.Databases,
-			CheckIntervalS: int64(defaults.CheckInterval.Seconds()), Workers: defaults.Workers,
-			StartFrom: defaults.StartFrom, MaxLagS: int64(defaults.MaxLag.Seconds()),
-			MaxInterruptedS: int64(defaults.MaxInterrupted.Seconds()),
-		},
-		SourceEndpoint: source.endpoint, SinkEndpoint: sink.endpoint,
-		CreatedAt: e.clock.Now(), NextTask: 1,
-	}
-	if err := applyOptions(&rec.Replica, req.Options); err != nil {
-		return nil, err
-	}
-	found, err := e.look(ctx, rec)
-	if err != nil {
-		return nil, err
-	}
-	names, err := found.choose(&rec.Replica, req.Databases)
-	if err != nil {
-		return nil, err
-	}
-	rec.ID = store.NewID(func(id string) bool { _, err := e.replica(id); return err == nil })
-	r := newReplica(rec)
-	r.looked = true
-	res := &core.Result{ID: rec.ID, Warnings: found.warnings}
-	if err := e.addTasks(r, names, res); err != nil {
-		return nil, err
-	}
-	e.adopt(r)
-	e.command(req.Actor, rec.ID, "", fmt.Sprintf("start %s → %s as %s: %s", rec.Source, rec.Sink, rec.ID, listOr(names, "no database yet")))
-	return res, nil
-}
-
-// extend adds databases to a replica that exists and starts what is stopped.
-func (e *Engine) extend(ctx context.Context, r *replica, req core.StartRequest) (*core.Result, error) {
-	e.mu.Lock()
-	rec := r.rec
-	rec.Databases = slices.Clone(rec.Databases)
-	have := make(map[string]bool, len(r.tasks))
-	for name := range r.tasks {
-		have[name] = true
-	}
-	e.mu.Unlock()
-	if err := applyOptions(&rec.Replica, req.Options); err != nil {
-		return nil, err
-	}
-	all := req.ID == "" && len(req.Databases) == 0
-	missing := slices.DeleteFunc(slices.Clone(req.Databases), func(name string) bool { return have[name] })
-	res := &core.Result{ID: rec.ID}
-	var names []string
-	if all || len(missing) > 0 {
-		found, err := e.look(ctx, rec)
-		if err != nil {
-			return nil, err
-		}
-		rec.AllDatabases = rec.AllDatabases || all
-		if names, err = found.choose(&rec.Replica, missing); err != nil {
-			return nil, err
-		}
-		names = slices.DeleteFunc(names, func(name string) bool { return have[name] })
-		res.Warnings = found.warnings
-	}
-	for _, name := range missing {
-		if !rec.AllDatabases && !slices.Contains(rec.Databases, name) {
-			rec.Databases = append(rec.Databases, name)
+	ep.URL = addr.String()
+	if user != nil {
+		ep.User = user.Username()
+		if password, ok := user.Password(); ok {
+			ep.Password, ep.PasswordFile, ep.PasswordEnv = password, "", ""
 		}
 	}
-	e.startStopped(r, req.Databases, res)
-	e.mu.Lock()
-	rec.NextTask = r.rec.NextTask
-	r.rec = rec
-	e.mu.Unlock()
-	if err := e.addTasks(r, names, res); err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	e.supervise(r)
-	e.mu.Unlock()
-	signal(r.wake)
-	e.command(req.Actor, rec.ID, "", "start "+rec.ID+": "+outcomes(res))
-	return res, nil
+	override(&ep, given)
+	return ep, nil
 }
 
-// startStopped makes the named tasks of a replica (all without names) wanted.
-func (e *Engine) startStopped(r *replica, names []string, res *core.Result) {
-	for _, t := range e.tasksOf(r, names) {
-		outcome := core.OutcomeStarted
-		if before := t.want(func(i *intent) { i.desired = core.WantRunning }); before.desired == core.WantRunning {
-			outcome = core.OutcomeAlreadyRunning
-		}
-		// A failed task is wanted already; asking for it again tries again.
-		if outcome == core.OutcomeAlreadyRunning && t.current() == core.Failed {
-			t.want(func(i *intent) { i.restart = true })
-			outcome = core.OutcomeStarted
-		}
-		res.Tasks = append(res.Tasks, core.TaskResult{Replica: t.key.Replica, Database: t.key.Database, Outcome: outcome})
+// override replaces credentials by those that were given; one way to prove
+// who one is replaces all others.
+func override(ep *core.Endpoint, given core.Endpoint) {
+	if given.User != "" {
+		ep.User = given.User
 	}
+	if given.Password+given.PasswordFile+given.PasswordEnv+given.Token+given.TokenFile != "" {
+		ep.Password, ep.PasswordFile, ep.PasswordEnv = given.Password, given.PasswordFile, given.PasswordEnv
+		ep.Token, ep.TokenFile = given.Token, given.TokenFile
+	}
+	if given.TLSCAFile != "" {
+		ep.TLSCAFile = given.TLSCAFile
+	}
+	ep.TLSSkip = ep.TLSSkip || given.TLSSkip
 }
 
-// addTasks creates tasks and writes them down together with their replica. The
-// caller holds the right to create.
-func (e *Engine) addTasks(r *replica, names []string, res *core.Result) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	rec := r.rec
-	var recs []store.Task
-	for _, name := range names {
-		if r.tasks[name] != nil {
-			continue
-		}
-		recs = append(recs, store.Task{
-			Replica: rec.ID, Database: name, Number: rec.NextTask, Desired: core.WantRunning,
-			CreatedAt: e.clock.Now(), Topic: topicName(name), Group: groupName(e.store.InstanceID(), rec.ID, name),
-		})
-		rec.NextTask++
-	}
-	if err := e.store.PutReplica(rec, recs...); err != nil {
-		return err
-	}
-	r.rec = rec
-	for _, t := range recs {
-		r.tasks[t.Database] = newTask(e, r, t)
-		res.Tasks = append(res.Tasks, core.TaskResult{Replica: rec.ID, Database: t.Database, Outcome: core.OutcomeCreated})
-	}
-	return nil
+// hasCredentials reports whether an endpoint says who asks.
+func hasCredentials(ep core.Endpoint) bool {
+	return ep.User+ep.Password+ep.PasswordFile+ep.PasswordEnv+ep.Token+ep.TokenFile != ""
 }
 
-// adopt makes a new replica part of the instance.
-func (e *Engine) adopt(r *replica) {
-	e.mu.Lock()
-	e.replicas[r.rec.ID] = r
-	e.supervise(r)
-	e.mu.Unlock()
-	e.changed()
+// unknown is the error for an id that no replica has; the caller holds e.mu.
+func (e *Engine) unknown(id string) error {
+	err := &core.UnknownReplicaError{ID: id}
+	for known := range e.replicas {
+		err.Known = append(err.Known, known)
+	}
+	sort.Strings(err.Known)
+	return err
 }
 
-// Stop implements core.Controller. It returns when the stop is wanted and
-// written down, not when the write in flight is finished.
-func (e *Engine) Stop(_ context.Context, req core.TargetRequest) (*core.Result, error) {
-	return e.each(req, "stop", func(t *task) core.Outcome {
-		before := t.want(func(i *intent) { i.desired, i.restart = core.WantStopped, false })
-		if before.desired == core.WantStopped {
-			return core.OutcomeAlreadyStopped
-		}
-		return core.OutcomeStopped
-	})
-}
-
-// Restart implements core.Controller. A stopped task is started by it.
-func (e *Engine) Restart(_ context.Context, req core.TargetRequest) (*core.Result, error) {
-	return e.each(req, "restart", func(t *task) core.Outcome {
-		t.want(func(i *intent) { i.desired, i.restart = core.WantRunning, true })
-		return core.OutcomeRestarted
-	})
-}
-
-// each carries a request out on every task it names.
-func (e *Engine) each(req core.TargetRequest, verb string, act func(*task) core.Outcome) (*core.Result, error) {
-	if e.opts.ReadOnly {
-		return nil, core.ErrReadOnly
-	}
-	tasks := e.allTasks()
-	if !req.All {
-		r, err := e.replica(req.ID)
-		if err != nil {
-			return nil, err
-		}
-		tasks = e.tasksOf(r, req.Databases)
-		for _, name := range req.Databases {
-			if !slices.ContainsFunc(tasks, func(t *task) bool { return t.key.Database == name }) {
-				return nil, &core.RefusedError{
-					Text: fmt.Sprintf("replica %s has no task for database `%s`", req.ID, name),
-					Hint: "`tdreplica status " + req.ID + "` lists its tasks",
-				}
-			}
-		}
-	}
-	sortTasks(tasks)
-	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
-	for _, t := range tasks {
-		res.Tasks = append(res.Tasks, core.TaskResult{Replica: t.key.Replica, Database: t.key.Database, Outcome: act(t)})
-	}
-	e.command(req.Actor, req.ID, strings.Join(req.Databases, ","), verb+": "+outcomes(res))
-	return res, e.flush(false)
-}
-
-// Update implements core.Controller.
-func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (*core.Result, error) {
-	if e.opts.ReadOnly {
-		return nil, core.ErrReadOnly
-	}
-	if err := e.lock(ctx); err != nil {
-		return nil, err
-	}
-	defer e.unlock()
-	r, err := e.replica(req.ID)
-	if err != nil {
-		return nil, err
-	}
-	e.mu.Lock()
-	rec := r.rec
-	err = applyOptions(&rec.Replica, req.Options)
-	if err == nil {
-		err = e.store.PutReplica(rec)
-	}
-	if err == nil {
-		r.rec = rec
-	}
-	e.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	signal(r.wake)
-	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
-	for _, t := range e.tasksOf(r, nil) {
-		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeUpdated})
-	}
-	e.command(req.Actor, req.ID, "", "update the settings")
-	return res, nil
-}
-
-// applyOptions changes a replica's settings as far as they are given.
-func applyOptions(r *core.Replica, o core.Options) error {
-	refuse := func(format string, args ...any) error {
-		return &core.RefusedError{Text: fmt.Sprintf(format, args...)}
-	}
-	if o.CheckIntervalS != nil && *o.CheckIntervalS < 1 {
-		return refuse("the new-database checking interval is %d s; allowed: 1 s and more", *o.CheckIntervalS)
-	}
-	if o.Workers != nil && (*o.Workers < 1 || *o.Workers > 64) {
-		return refuse("workers is %d; allowed: 1 to 64", *o.Workers)
-	}
-	if o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest" {
-		return refuse("start_from is %q; allowed: earliest, latest", *o.StartFrom)
-	}
-	if o.Exclude != nil {
-		r.Exclude = slices.Clone(o.Exclude)
-	}
-	set(&r.CreateDatabases, o.CreateDatabases)
-	set(&r.NoNewDatabases, o.NoNewDatabases)
-	set(&r.CheckIntervalS, o.CheckIntervalS)
-	set(&r.Workers, o.Workers)
-	set(&r.StartFrom, o.StartFrom)
-	set(&r.MaxLagS, o.MaxLagS)
-	set(&r.MaxInterruptedS, o.MaxInterruptedS)
-	return nil
-}
-
-func set[T any](field *T, value *T) {
-	if value != nil {
-		*field = *value
-	}
-}
-
-// replica finds one by its id.
-func (e *Engine) replica(id string) (*replica, error) {
+func (e *Engine) find(id string) (*replica, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r := e.replicas[id]; r != nil {
 		return r, nil
 	}
-	known := make([]string, 0, len(e.replicas))
-	for id := range e.replicas {
-		known = append(known, id)
-	}
-	slices.Sort(known)
-	return nil, &core.UnknownReplicaError{ID: id, Known: known}
+	return nil, e.unknown(id)
 }
 
-// replicaOf finds the one replica of a source and a sink, or nil.
-func (e *Engine) replicaOf(source, sink string) *replica {
+// findPair returns the replica of a source and a sink, or nil.
+func (e *Engine) findPair(source, sink string) *replica {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range e.replicas {
@@ -352,62 +93,195 @@ func (e *Engine) replicaOf(source, sink string) *replica {
 	return nil
 }
 
-// tasksOf returns a replica's tasks of these databases; all without names.
-func (e *Engine) tasksOf(r *replica, names []string) []*task {
+// replicaRecord copies a replica's record.
+func (e *Engine) replicaRecord(r *replica) store.Replica {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rec := r.rec
+	rec.Databases = append([]string(nil), rec.Databases...)
+	rec.Exclude = append([]string(nil), rec.Exclude...)
+	return rec
+}
+
+// targets returns the tasks that a request names, sorted.
+func (e *Engine) targets(req core.TargetRequest) ([]*task, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	var out []*task
-	for name, t := range r.tasks {
-		if len(names) == 0 || slices.Contains(names, name) {
+	switch r := e.replicas[req.ID]; {
+	case req.All:
+		for _, r := range e.replicas {
+			for _, t := range r.tasks {
+				out = append(out, t)
+			}
+		}
+	case r == nil:
+		return nil, e.unknown(req.ID)
+	case len(req.Databases) == 0:
+		for _, t := range r.tasks {
+			out = append(out, t)
+		}
+	default:
+		for _, name := range req.Databases {
+			t := r.tasks[name]
+			if t == nil {
+				return nil, &core.RefusedError{
+					Text: fmt.Sprintf("replica %s has no database `%s`", req.ID, name),
+					Hint: fmt.Sprintf("`start -i %s %s` adds it", req.ID, name),
+				}
+			}
 			out = append(out, t)
 		}
 	}
-	sortTasks(out)
+	sort.Slice(out, func(i, j int) bool {
+		if a, b := out[i].key.Replica, out[j].key.Replica; a != b {
+			return a < b
+		}
+		return out[i].rec.Number < out[j].rec.Number
+	})
+	return out, nil
+}
+
+// direct changes what is wanted of tasks, remembers it, and reports what each
+// change was.
+func (e *Engine) direct(req core.TargetRequest, verb string, change func(*intent), outcome func(*task, intent) core.Outcome) (*core.Result, error) {
+	if e.opts.ReadOnly {
+		return nil, core.ErrReadOnly
+	}
+	tasks, err := e.targets(req)
+	if err != nil {
+		return nil, err
+	}
+	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
+	for _, t := range tasks {
+		o := outcome(t, t.want(change))
+		res.Tasks = append(res.Tasks, core.TaskResult{Replica: t.key.Replica, Database: t.key.Database, Outcome: o})
+		e.event(core.Event{
+			Level: core.LevelInfo, Kind: core.EventCommand, Actor: req.Actor,
+			Replica: t.key.Replica, Database: t.key.Database, Text: verb + ": " + string(o),
+		})
+	}
+	return res, e.persist(tasks)
+}
+
+// persist writes tasks at once: what an operator was told is so after a crash.
+func (e *Engine) persist(tasks []*task) error {
+	recs := make([]store.Task, 0, len(tasks))
+	now := e.clock.Now()
+	for _, t := range tasks {
+		recs = append(recs, t.keep(now))
+	}
+	return e.store.PutTasks(recs...)
+}
+
+// Stop makes tasks stop. It returns before they have; a snapshot tells.
+func (e *Engine) Stop(_ context.Context, req core.TargetRequest) (*core.Result, error) {
+	return e.direct(req, "stop", func(i *intent) { i.desired, i.restart = core.WantStopped, false },
+		func(_ *task, before intent) core.Outcome {
+			if before.desired == core.WantStopped {
+				return core.OutcomeAlreadyStopped
+			}
+			return core.OutcomeStopped
+		})
+}
+
+// Restart makes tasks stop and start again from the committed offset; it also
+// starts what is stopped, and tries again what has failed.
+func (e *Engine) Restart(_ context.Context, req core.TargetRequest) (*core.Result, error) {
+	return e.direct(req, "restart", func(i *intent) { i.desired, i.restart = core.WantRunning, true },
+		func(*task, intent) core.Outcome { return core.OutcomeRestarted })
+}
+
+// Update changes settings of a replica. Those that a pump reads when it starts
+// (workers) take effect with the next start of a task.
+func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (*core.Result, error) {
+	if e.opts.ReadOnly {
+		return nil, core.ErrReadOnly
+	}
+	if err := checkOptions(req.Options); err != nil {
+		return nil, err
+	}
+	if err := e.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer e.unlock()
+	r, err := e.find(req.ID)
+	if err != nil {
+		return nil, err
+	}
+	rec := e.replicaRecord(r)
+	setOptions(&rec, req.Options)
+	if err := e.keepReplica(r, rec); err != nil {
+		return nil, err
+	}
+	signal(r.wake)
+	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: "update: updated"})
+	return &core.Result{ID: req.ID, Tasks: e.outcomes(r, core.OutcomeUpdated)}, nil
+}
+
+func (e *Engine) outcomes(r *replica, o core.Outcome) []core.TaskResult {
+	tasks, _ := e.targets(core.TargetRequest{ID: r.rec.ID})
+	out := []core.TaskResult{}
+	for _, t := range tasks {
+		out = append(out, core.TaskResult{Replica: t.key.Replica, Database: t.key.Database, Outcome: o})
+	}
 	return out
 }
 
-func sortTasks(tasks []*task) {
-	slices.SortFunc(tasks, func(a, b *task) int {
-		if c := strings.Compare(a.key.Replica, b.key.Replica); c != 0 {
-			return c
-		}
-		return a.rec.Number - b.rec.Number
-	})
-}
-
-func (e *Engine) command(by core.Actor, replica, database, text string) {
-	e.event(core.Event{
-		Level: core.LevelInfo, Kind: core.EventCommand, Replica: replica, Database: database, Actor: by, Text: text,
-	})
-}
-
-// outcomes says in words what was done: "power created, factory started".
-func outcomes(res *core.Result) string {
-	var parts []string
-	for _, t := range res.Tasks {
-		parts = append(parts, t.Database+" "+string(t.Outcome))
+// keepReplica stores a replica's new record and makes it the one in force.
+func (e *Engine) keepReplica(r *replica, rec store.Replica) error {
+	if err := e.store.PutReplica(rec); err != nil {
+		return err
 	}
-	return listOr(parts, "nothing to do")
+	e.mu.Lock()
+	r.rec = rec
+	e.mu.Unlock()
+	e.changed()
+	return nil
 }
 
-func listOr(words []string, none string) string {
-	if len(words) == 0 {
-		return none
+func checkOptions(o core.Options) error {
+	switch {
+	case o.CheckIntervalS != nil && *o.CheckIntervalS < 1:
+		return &core.RefusedError{Text: fmt.Sprintf("the checking interval is %d; allowed: 1 second or more", *o.CheckIntervalS)}
+	case o.Workers != nil && (*o.Workers < 1 || *o.Workers > 64):
+		return &core.RefusedError{Text: fmt.Sprintf("the number of workers is %d; allowed: 1 to 64", *o.Workers)}
+	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":
+		return &core.RefusedError{Text: fmt.Sprintf("start from %q is unknown; allowed: earliest, latest", *o.StartFrom)}
+	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0:
+		return &core.RefusedError{Text: "a limit is negative; allowed: 0 (no limit) or more seconds"}
 	}
-	return strings.Join(words, ", ")
+	return nil
 }
 
-// both runs two checks at the same time, each below the same deadline.
-func both(ctx context.Context, limit time.Duration, first, second func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	var wg sync.WaitGroup
-	var errs [2]error
-	wg.Go(func() { errs[0] = first(ctx) })
-	wg.Go(func() { errs[1] = second(ctx) })
-	wg.Wait()
-	if errs[0] != nil {
-		return errs[0]
+func setOptions(rec *store.Replica, o core.Options) {
+	if o.Exclude != nil {
+		rec.Exclude = o.Exclude
 	}
-	return errs[1]
+	setIf(&rec.CreateDatabases, o.CreateDatabases)
+	setIf(&rec.NoNewDatabases, o.NoNewDatabases)
+	setIf(&rec.CheckIntervalS, o.CheckIntervalS)
+	setIf(&rec.Workers, o.Workers)
+	setIf(&rec.StartFrom, o.StartFrom)
+	setIf(&rec.MaxLagS, o.MaxLagS)
+	setIf(&rec.MaxInterruptedS, o.MaxInterruptedS)
 }
+
+func setIf[T any](to, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// Shutdown asks for the end of the instance; Run's context is what ends it.
+func (e *Engine) Shutdown(_ context.Context, by core.Actor) error {
+	if e.opts.ReadOnly {
+		return core.ErrReadOnly
+	}
+	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: by, Text: "shutdown"})
+	e.doneOnce.Do(func() { close(e.done) })
+	return nil
+}
+
+// isPattern reports whether a database was named by a *-pattern.
+func isPattern(name string) bool { return strings.Contains(name, "*") }

@@ -2,23 +2,105 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sort"
+	"strings"
 	"time"
 
+	"tdreplica/config"
 	"tdreplica/core"
+	"tdreplica/core/store"
 )
 
-// discover looks for the databases of one replica: once after the start for
-// those that were declared by pattern or not named at all, and then at the
-// checking interval for new ones. It ends with the instance or the replica.
+// inventory is what exists on both sides.
+type inventory struct {
+	source, sink         map[string]core.Database
+	sourceName, sinkName string
+}
+
+func listBoth(ctx context.Context, source, sink Catalog) (*inventory, error) {
+	a, err := source.Databases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	b, err := sink.Databases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	inv := &inventory{source: map[string]core.Database{}, sink: map[string]core.Database{}}
+	for _, db := range a {
+		inv.source[db.Name] = db
+	}
+	for _, db := range b {
+		inv.sink[db.Name] = db
+	}
+	return inv, nil
+}
+
+// wanted lists the databases that belong to a replica. Those named by name
+// must exist; patterns and "all" take what is on both sides, or at the source
+// if databases are to be created.
+func (inv *inventory) wanted(rec store.Replica, named []string) ([]string, error) {
+	var out, patterns []string
+	for _, name := range named {
+		if isPattern(name) {
+			patterns = append(patterns, name)
+			continue
+		}
+		if _, ok := inv.source[name]; !ok {
+			return nil, &core.RefusedError{Text: noDatabase(name, rec.Source).Error()}
+		}
+		if _, ok := inv.sink[name]; !ok && !rec.CreateDatabases {
+			return nil, &core.RefusedError{
+				Text: noDatabase(name, rec.Sink).Error(), Hint: "create it there, or use --create-databases",
+			}
+		}
+		out = append(out, name)
+	}
+	if len(named) == 0 && rec.AllDatabases || len(patterns) > 0 {
+		out = append(out, inv.matching(rec, patterns)...)
+	}
+	return out, nil
+}
+
+func (inv *inventory) matching(rec store.Replica, patterns []string) []string {
+	var out []string
+	for name := range inv.source {
+		if _, ok := inv.sink[name]; (ok || rec.CreateDatabases) && !core.IsSystemDatabase(name) && matches(patterns, rec.Exclude, name) {
+			out = append(out, name)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func matches(patterns, exclude []string, name string) bool {
+	return config.MatchDatabases(patterns, exclude, name)
+}
+
+// searching reports whether a replica's databases are not all named.
+func searching(rec store.Replica) bool {
+	return rec.AllDatabases || slices.ContainsFunc(rec.Databases, isPattern)
+}
+
+// discover looks for databases of a replica that have appeared on both sides:
+// at once when the replica has none yet, then at its interval.
 func (e *Engine) discover(r *replica) {
-	tries := 0
+	defer func() {
+		if v := recover(); v != nil {
+			e.event(core.Event{Level: core.LevelError, Kind: core.EventError, Replica: r.rec.ID, Text: fmt.Sprint("looking for new databases ended by an internal error: ", v)})
+		}
+	}()
+	looked, failures := e.clock.Now(), 0
+	first := true
 	for {
-		wait, due := e.nextLook(r, tries)
+		rec := e.replicaRecord(r)
+		due := e.lookDue(r, rec, first, failures)
 		var timer <-chan time.Time
-		if due {
-			timer = e.clock.After(wait)
+		if due >= 0 {
+			timer = e.clock.After(max(0, due-e.clock.Now().Sub(looked)))
 		}
 		select {
 		case <-e.quit:
@@ -29,99 +111,160 @@ func (e *Engine) discover(r *replica) {
 			continue
 		case <-timer:
 		}
-		if err := e.lookForNew(r); err != nil {
-			tries++
-			e.troubled(r, err)
+		err := e.look(r)
+		looked = e.clock.Now()
+		if err == nil {
+			first, failures = false, 0
+			e.noteReplica(r, "")
 			continue
 		}
-		tries = 0
+		failures++
+		e.noteReplica(r, "looking for databases: "+explain(err))
 	}
 }
 
-// nextLook tells how long to wait before the next look, and false if there is
-// nothing to look for.
-func (e *Engine) nextLook(r *replica, tries int) (time.Duration, bool) {
+// lookDue is how long after the last look the next one is, or negative for
+// never.
+func (e *Engine) lookDue(r *replica, rec store.Replica, first bool, failures int) time.Duration {
+	interval := time.Duration(rec.CheckIntervalS) * time.Second
+	if interval <= 0 {
+		interval = core.DefaultCheckInterval
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	open := r.rec.AllDatabases || slices.ContainsFunc(r.rec.Databases, isPattern)
+	none := len(r.tasks) == 0
+	e.mu.Unlock()
 	switch {
-	case !open, r.looked && r.rec.NoNewDatabases:
-		return 0, false
-	case tries > 0:
-		return backoff(e.cfg.Engine.RetryMin.Duration, e.cfg.Engine.RetryMax.Duration, tries), true
-	case !r.looked:
-		return 0, true
+	case !searching(rec), rec.NoNewDatabases && !none:
+		return -1
+	case failures > 0:
+		return min(interval, e.pause(errors.New("unreachable"), failures))
+	case first && rec.Origin == core.FromConfig, first && none:
+		return 0
 	}
-	return time.Duration(r.rec.CheckIntervalS) * time.Second, true
+	return interval
 }
 
-// lookForNew adds a task for every database that belongs to the replica and
-// has none.
-func (e *Engine) lookForNew(r *replica) error {
-	ctx, cancel := context.WithCancel(e.hard)
+// look adds the databases that appeared.
+func (e *Engine) look(r *replica) error {
+	ctx, cancel := context.WithTimeout(e.hard, 2*e.cfg.Engine.RequestTimeout.Duration)
 	defer cancel()
-	go func() {
-		select {
-		case <-e.quit:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	stop := context.AfterFunc(ctx, func() {})
+	defer stop()
+	rec := e.replicaRecord(r)
+	source, sink, err := e.catalogs(ctx, rec.SourceEndpoint, rec.SinkEndpoint)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	defer sink.Close()
+	inv, err := listBoth(ctx, source, sink)
+	if err != nil {
+		return err
+	}
+	var patterns []string
+	if !rec.AllDatabases {
+		patterns = slices.DeleteFunc(slices.Clone(rec.Databases), func(s string) bool { return !isPattern(s) })
+	}
+	names := slices.DeleteFunc(inv.matching(rec, patterns), func(name string) bool { return e.has(r, name) })
+	if len(names) == 0 {
+		return nil
+	}
 	if err := e.lock(ctx); err != nil {
 		return err
 	}
 	defer e.unlock()
-	e.mu.Lock()
-	rec := r.rec
-	e.mu.Unlock()
-	f, err := e.look(ctx, rec)
-	if err != nil {
-		return err
-	}
-	names, err := f.choose(&rec.Replica, nil)
-	if err != nil {
-		return err
-	}
-	e.mu.Lock()
-	names = slices.DeleteFunc(names, func(name string) bool { return r.tasks[name] != nil })
-	e.mu.Unlock()
 	select {
 	case <-r.gone:
 		return nil
 	default:
 	}
-	if err := e.addTasks(r, names, &core.Result{}); err != nil {
+	created, err := e.addTasks(r, e.replicaRecord(r), names, true)
+	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	r.looked, r.note = true, ""
-	e.supervise(r)
-	e.mu.Unlock()
-	for _, name := range names {
-		e.event(core.Event{
-			Level: core.LevelInfo, Kind: core.EventInstance, Replica: rec.ID, Database: name,
-			Text: fmt.Sprintf("database `%s` exists on both sides: it is replicated from now on", name),
-		})
-	}
-	e.changed()
+	e.event(core.Event{
+		Level: core.LevelInfo, Kind: core.EventCommand, Replica: rec.ID,
+		Text: "found on both sides and added: " + strings.Join(created, ", "),
+	})
 	return nil
 }
 
-// troubled notes why a replica's databases are not known; an event tells it
-// once, not at every try.
-func (e *Engine) troubled(r *replica, err error) {
-	if e.hard.Err() != nil {
+// noteReplica shows why a replica's databases are not known.
+func (e *Engine) noteReplica(r *replica, note string) {
+	e.mu.Lock()
+	was := r.note
+	r.note = note
+	e.mu.Unlock()
+	if was == note {
 		return
 	}
-	note := explain(err)
-	e.mu.Lock()
-	same := r.note == note
-	r.note = note
-	id := r.rec.ID
-	e.mu.Unlock()
-	if !same {
-		e.event(core.Event{
-			Level: core.LevelWarn, Kind: core.EventError, Replica: id, Text: "cannot look for databases: " + note,
-		})
+	ev := core.Event{Level: core.LevelInfo, Kind: core.EventError, Replica: r.rec.ID, Text: "looking for databases works again"}
+	if note != "" {
+		ev.Level, ev.Text = core.LevelWarn, note
 	}
+	e.event(ev)
+}
+
+// Inspect looks at two endpoints without changing anything.
+func (e *Engine) Inspect(ctx context.Context, req core.InspectRequest) ([]core.Candidate, error) {
+	source, sink := req.Source, req.Sink
+	if req.ID != "" {
+		r, err := e.find(req.ID)
+		if err != nil {
+			return nil, err
+		}
+		rec := e.replicaRecord(r)
+		source, sink = rec.SourceEndpoint, rec.SinkEndpoint
+	}
+	source, err := e.resolve("source", source)
+	if err != nil {
+		return nil, err
+	}
+	if sink, err = e.resolve("sink", sink); err != nil {
+		return nil, err
+	}
+	a, b, err := e.catalogs(ctx, source, sink)
+	if err != nil {
+		return nil, err
+	}
+	defer a.Close()
+	defer b.Close()
+	versions, err := e.checkVersions(req.ID, source.URL, sink.URL, a.Versions(), b.Versions())
+	if err != nil {
+		return nil, err
+	}
+	inv, err := listBoth(ctx, a, b)
+	if err != nil {
+		return nil, err
+	}
+	out := []core.Candidate{}
+	for name := range inv.source {
+		out = append(out, inv.candidate(name, source.URL, sink.URL, versions))
+	}
+	for name := range inv.sink {
+		if _, ok := inv.source[name]; !ok {
+			out = append(out, inv.candidate(name, source.URL, sink.URL, versions))
+		}
+	}
+	out = slices.DeleteFunc(out, func(c core.Candidate) bool { return core.IsSystemDatabase(c.Database) })
+	sort.Slice(out, func(i, j int) bool { return out[i].Database < out[j].Database })
+	return out, nil
+}
+
+func (inv *inventory) candidate(name, source, sink string, warnings []string) core.Candidate {
+	a, atSource := inv.source[name]
+	b, atSink := inv.sink[name]
+	c := core.Candidate{Database: name, AtSource: atSource, AtSink: atSink, Precision: a.Precision, Vgroups: a.Vgroups}
+	switch {
+	case !atSource:
+		c.Precision, c.Vgroups = b.Precision, b.Vgroups
+		c.Problems = append(c.Problems, noDatabase(name, source).Error())
+	case !atSink:
+		c.Problems, c.Warnings = compare(a, nil)
+		c.Problems = append(c.Problems, noDatabase(name, sink).Error())
+	default:
+		c.Problems, c.Warnings = compare(a, &b)
+	}
+	c.Warnings = append(c.Warnings, warnings...)
+	return c
 }

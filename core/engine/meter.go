@@ -2,7 +2,7 @@ package engine
 
 import (
 	"math"
-	"slices"
+	"sort"
 	"sync"
 	"time"
 
@@ -10,328 +10,273 @@ import (
 )
 
 const (
-	historyEvery  = 10 * time.Second // a point of Task.History and of the 15-minute chart
-	historyPoints = 60
-	minutePoints  = 90
-	dayEvery      = 5 * time.Minute
-	dayPoints     = 288
-	ddlRecords    = 200
-	ddlTold       = 64  // texts that are compared to tell a new change from a copy
-	lagSamples    = 512 // of the end of one vgroup's WAL
-	smoothing     = 0.3 // weight of the last second in a rate
-	oldRate       = 30 * time.Second
+	rateWindow   = 5.0  // seconds that a rate looks back
+	drainWindow  = 20.0 // seconds that the trend of a backlog looks back
+	maxSamples   = 120
+	chartPoints  = 60
+	minutePoints = 90  // of 10 s
+	dayPoints    = 288 // of 5 min
+	maxDDL       = 200
 )
 
-// meter keeps a task's numbers. It outlives pumps. All methods are safe for
-// concurrent use.
+// meter holds a task's numbers. It is safe for concurrent use.
 type meter struct {
-	mu      sync.Mutex
-	changed bool // since the last record
+	mu     sync.Mutex
+	totals core.Totals
+	vg     map[int32]*vgroupMeter
 
-	vgroups    map[int32]*vgroupMeter
-	measuredAt time.Time
-	totals     core.Totals
-	lastTotals core.Totals
-	rate       core.Rate
-	drain      float64 // by how much diff shrinks in a second
-	lastDiff   int64
-	lastTick   time.Time
-	appliedAt  time.Time
-	commitAt   time.Time
-	queued     int64
+	lastApplied, lastCommit, measuredAt time.Time
+	ddl                                 []core.DDLRecord
+	changed                             bool // since the last record
 
-	history    []int64
-	historyAt  time.Time
-	minutes    series
-	day        series
-	ddlHistory []core.DDLRecord
-	ddlTexts   []string
+	tickedAt        time.Time
+	ticked          core.Totals
+	messages, bytes float64 // per second
+	drain           trend
+	history         []int64 // replaced, never changed: snapshots share it
+	chartedAt       time.Time
+	minutes, day    series
 }
 
-// vgroupMeter is one vgroup's part.
 type vgroupMeter struct {
-	v           core.Vgroup
-	lastCurrent int64
-	samples     []endSample // ends of the WAL that are not applied yet, by time
+	current, committed, latest int64
+	lastAt                     time.Time
+	samples                    []sample // where the WAL ended, while it is not reached
+	tickedCurrent              int64
+	rate                       float64
+	drain                      trend
+	history                    []int64
 }
 
-type endSample struct {
-	at  time.Time
-	end int64
+// sample says that the WAL ended here at this time.
+type sample struct {
+	at     time.Time
+	latest int64
 }
 
-// series collects points of a chart, one per interval.
-type series struct {
-	every  time.Duration
-	limit  int
-	points []core.Throughput
-}
-
-func (s *series) add(now time.Time, messages, bytes, diff, lag int64) {
-	start := now.Truncate(s.every)
-	n := len(s.points)
-	if n == 0 || !s.points[n-1].At.Equal(start) {
-		s.points = append(s.points, core.Throughput{At: start})
-		if n++; n > s.limit {
-			s.points = append(s.points[:0], s.points[n-s.limit:]...)
-			n = s.limit
-		}
+func (v *vgroupMeter) diff() int64 {
+	if v.current == core.Unknown || v.latest == core.Unknown {
+		return core.Unknown
 	}
-	p := &s.points[n-1]
-	p.Messages += messages
-	p.Bytes += bytes
-	p.Diff, p.LagMS = max(p.Diff, diff), max(p.LagMS, lag)
+	return max(0, v.latest-v.current)
+}
+
+// lag is the age of the oldest sighting of an end that is not reached yet.
+func (v *vgroupMeter) lag(now time.Time) int64 {
+	if len(v.samples) == 0 || v.diff() <= 0 {
+		return 0
+	}
+	return max(0, now.Sub(v.samples[0].at).Milliseconds())
+}
+
+// sighted adds a sample and drops those that are reached. When there are too
+// many every other one goes: the oldest, which tells the lag, stays.
+func (v *vgroupMeter) sighted(now time.Time) {
+	if v.latest > v.current && (len(v.samples) == 0 || v.samples[len(v.samples)-1].latest < v.latest) {
+		v.samples = append(v.samples, sample{now, v.latest})
+	}
+	n := 0
+	for n < len(v.samples) && v.samples[n].latest <= v.current {
+		n++
+	}
+	v.samples = v.samples[n:]
+	if len(v.samples) > maxSamples {
+		kept := v.samples[:0]
+		for i := 0; i < len(v.samples); i += 2 {
+			kept = append(kept, v.samples[i])
+		}
+		v.samples = kept
+	}
 }
 
 // newMeter goes on from what a task last knew.
 func newMeter(last core.Task) *meter {
-	m := &meter{
-		vgroups: map[int32]*vgroupMeter{}, measuredAt: last.MeasuredAt, commitAt: last.LastCommit,
-		history: slices.Clone(last.History), lastDiff: core.Unknown,
-		minutes: series{every: historyEvery, limit: minutePoints}, day: series{every: dayEvery, limit: dayPoints},
-	}
+	m := &meter{vg: map[int32]*vgroupMeter{}, measuredAt: last.MeasuredAt, lastCommit: last.LastCommit,
+		minutes: series{step: 10 * time.Second, keep: minutePoints}, day: series{step: 5 * time.Minute, keep: dayPoints}}
 	for _, v := range last.Vgroups {
-		v.Rate, v.State = 0, ""
-		m.vgroups[v.ID] = &vgroupMeter{v: v, lastCurrent: v.Current}
-		if v.LastAt.After(m.appliedAt) {
-			m.appliedAt = v.LastAt
-		}
+		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, lastAt: v.LastAt, tickedCurrent: v.Current}
 	}
 	return m
 }
 
-// vgroup returns one's meter. The caller holds m.mu.
 func (m *meter) vgroup(id int32) *vgroupMeter {
-	v := m.vgroups[id]
+	v := m.vg[id]
 	if v == nil {
-		v = &vgroupMeter{lastCurrent: core.Unknown, v: core.Vgroup{
-			ID: id, Current: core.Unknown, Committed: core.Unknown, Latest: core.Unknown, Diff: core.Unknown, EtaMS: core.Unknown,
-		}}
-		m.vgroups[id] = v
+		v = &vgroupMeter{current: core.Unknown, committed: core.Unknown, latest: core.Unknown, tickedCurrent: core.Unknown}
+		m.vg[id] = v
 	}
 	return v
 }
 
-func (m *meter) retried() {
+// position is the next version to apply, if it is known.
+func (m *meter) position(vgroup int32) (int64, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.totals.Retries++
+	v := m.vg[vgroup]
+	if v == nil || v.current == core.Unknown {
+		return 0, false
+	}
+	return v.current, true
 }
 
-// applied counts a message that the sink acknowledged.
-func (m *meter) applied(msg *core.Message, rows int64, now time.Time) {
+// start takes note of a subscription. What was applied before stays known,
+// even if the server would send it again.
+func (m *meter) start(a core.Assignment, stored int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := m.vgroup(a.Vgroup)
+	v.current = max(v.current, a.Offset)
+	v.latest, v.committed = a.End, stored
+	m.changed = true
+}
+
+func (m *meter) applied(msg *core.Message, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.totals.Messages++
 	m.totals.Bytes += int64(len(msg.Payload()))
-	if rows > 0 {
-		m.totals.Rows += rows
-	}
-	m.vgroup(msg.Vgroup).v.LastAt = now
-	m.appliedAt, m.changed = now, true
-}
-
-func (m *meter) lastApplied() time.Time {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.appliedAt
-}
-
-// ddl keeps a change of schema and reports whether it is new, not another
-// vgroup's copy.
-func (m *meter) ddl(d core.DDLRecord) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.totals.DDL++
-	m.ddlHistory = append(m.ddlHistory, d)
-	if len(m.ddlHistory) > ddlRecords {
-		m.ddlHistory = m.ddlHistory[1:]
-	}
-	if slices.Contains(m.ddlTexts, d.Text) {
-		return false
-	}
-	m.ddlTexts = append(m.ddlTexts, d.Text)
-	if len(m.ddlTexts) > ddlTold {
-		m.ddlTexts = m.ddlTexts[1:]
-	}
-	return true
-}
-
-// committed notes a stored offset; a zero time means that it was only read.
-func (m *meter) committed(vgroup int32, offset int64, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.vgroup(vgroup).v.Committed = offset
-	if !now.IsZero() {
-		m.totals.Commits++
-		m.commitAt, m.changed = now, true
-	}
-}
-
-// latest notes the end of a vgroup's WAL.
-func (m *meter) latest(vgroup int32, end int64, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	v := m.vgroup(vgroup)
-	if end > v.v.Latest {
-		if len(v.samples) == lagSamples {
-			// The oldest tells the lag, the newest the end: thin out between.
-			v.samples = slices.Delete(v.samples, lagSamples/2, lagSamples/2+1)
+	m.lastApplied = now
+	m.vgroup(msg.Vgroup).lastAt = now
+	m.changed = true
+	if msg.Kind == core.KindMeta {
+		m.totals.DDL++
+		if len(m.ddl) == maxDDL {
+			m.ddl = append(m.ddl[:0], m.ddl[1:]...)
 		}
-		v.samples = append(v.samples, endSample{at: now, end: end})
+		m.ddl = append(m.ddl, core.DDLRecord{At: now, Vgroup: msg.Vgroup, Text: describe(msg)})
 	}
-	v.v.Latest = end
-	v.settle(now)
 }
 
-// current notes up to where everything of a vgroup is at the sink.
-func (m *meter) current(vgroup int32, position int64, now time.Time) {
+// reached says that everything below these positions is applied.
+func (m *meter) reached(at map[int32]int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v := m.vgroup(vgroup)
-	if position != v.v.Current {
-		m.changed = true
-	}
-	v.v.Current = position
-	v.settle(now)
-}
-
-// settle derives diff and lag.
-func (v *vgroupMeter) settle(now time.Time) {
-	if v.v.Current == core.Unknown || v.v.Latest == core.Unknown {
-		return
-	}
-	v.v.Diff = max(0, v.v.Latest-v.v.Current)
-	for len(v.samples) > 0 && v.samples[0].end <= v.v.Current {
-		v.samples = v.samples[1:]
-	}
-	v.v.LagMS = 0
-	if len(v.samples) > 0 && v.v.Diff > 0 {
-		v.v.LagMS = now.Sub(v.samples[0].at).Milliseconds()
+	for vg, pos := range at {
+		if v := m.vgroup(vg); pos > v.current {
+			v.current, m.changed = pos, true
+		}
 	}
 }
 
-// measured says that the vgroups' numbers are true now.
-func (m *meter) measured(queued int64, now time.Time) {
+func (m *meter) committed(vg int32, at int64, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.measuredAt, m.queued = now, queued
+	m.vgroup(vg).committed = at
+	m.totals.Commits++
+	m.lastCommit, m.changed = now, true
 }
 
-// tick computes rates; it is called about once a second.
+// measured takes the ends of the WALs and returns by how much they are ahead.
+func (m *meter) measured(assigned []core.Assignment, now time.Time) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var behind int64
+	for _, a := range assigned {
+		v := m.vgroup(a.Vgroup)
+		if end := max(a.End, v.current); end != v.latest {
+			v.latest, m.changed = end, true
+		}
+		v.sighted(now)
+		behind += max(0, v.diff())
+	}
+	m.measuredAt = now
+	return behind
+}
+
+func (m *meter) retried() {
+	m.mu.Lock()
+	m.totals.Retries++
+	m.mu.Unlock()
+}
+
+// tick computes rates and fills charts; it is called about once a second.
 func (m *meter) tick(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	dt := now.Sub(m.lastTick).Seconds()
-	if m.lastTick.IsZero() || dt <= 0 || dt > oldRate.Seconds() {
-		m.lastTick, m.lastTotals = now, m.totals
+	dt := now.Sub(m.tickedAt).Seconds()
+	first := m.tickedAt.IsZero()
+	if !first && dt < 0.2 {
 		return
 	}
-	diff, lag := m.sums()
-	messages, bytes := m.totals.Messages-m.lastTotals.Messages, m.totals.Bytes-m.lastTotals.Bytes
-	m.rate.Messages = smooth(m.rate.Messages, float64(messages)/dt)
-	m.rate.Bytes = smooth(m.rate.Bytes, float64(bytes)/dt)
-	m.rate.Rows = smooth(m.rate.Rows, float64(m.totals.Rows-m.lastTotals.Rows)/dt)
-	versions := 0.0
-	for _, v := range m.vgroups {
-		moved := 0.0
-		if v.lastCurrent != core.Unknown && v.v.Current > v.lastCurrent {
-			moved = float64(v.v.Current-v.lastCurrent) / dt
+	m.tickedAt = now
+	diff, lag := m.diff(), int64(0)
+	for _, v := range m.vg {
+		lag = max(lag, v.lag(now))
+	}
+	if !first {
+		messages, bytes := m.totals.Messages-m.ticked.Messages, m.totals.Bytes-m.ticked.Bytes
+		m.messages = ewma(m.messages, float64(messages)/dt, dt, rateWindow)
+		m.bytes = ewma(m.bytes, float64(bytes)/dt, dt, rateWindow)
+		m.drain.add(diff, dt)
+		for _, v := range m.vg {
+			if v.tickedCurrent != core.Unknown {
+				v.rate = ewma(v.rate, float64(v.current-v.tickedCurrent)/dt, dt, rateWindow)
+			}
+			v.drain.add(v.diff(), dt)
 		}
-		v.lastCurrent = v.v.Current
-		v.v.Rate = smooth(v.v.Rate, moved)
-		versions += v.v.Rate
+		point := core.Throughput{At: now, Messages: messages, Bytes: bytes, Diff: max(0, diff), LagMS: lag}
+		m.minutes.add(point)
+		m.day.add(point)
 	}
-	m.rate.Versions = versions
-	if diff != core.Unknown && m.lastDiff != core.Unknown {
-		m.drain = smooth(m.drain, float64(m.lastDiff-diff)/dt)
+	m.ticked = m.totals
+	for _, v := range m.vg {
+		v.tickedCurrent = v.current
 	}
-	m.lastDiff, m.lastTick, m.lastTotals = diff, now, m.totals
-	m.minutes.add(now, messages, bytes, max(diff, 0), lag)
-	m.day.add(now, messages, bytes, max(diff, 0), lag)
-	if now.Sub(m.historyAt) >= historyEvery {
-		m.historyAt = now
-		m.history = point(m.history, diff)
-		for _, v := range m.vgroups {
-			v.v.History = point(v.v.History, v.v.Diff)
+	if now.Sub(m.chartedAt) >= 10*time.Second {
+		m.chartedAt = now
+		m.history = chart(m.history, diff)
+		for _, v := range m.vg {
+			v.history = chart(v.history, v.diff())
 		}
 	}
 }
 
-func point(h []int64, diff int64) []int64 {
-	h = append(h, max(diff, 0))
-	return h[max(0, len(h)-historyPoints):]
-}
-
-// smooth moves a rate towards what was just measured; a rate that has faded
-// becomes zero.
-func smooth(rate, now float64) float64 {
-	rate += smoothing * (now - rate)
-	if math.Abs(rate) < 0.01 {
-		return 0
-	}
-	return rate
-}
-
-// sums returns the diff of all vgroups and the worst lag. The caller holds m.mu.
-func (m *meter) sums() (diff, lag int64) {
-	diff = core.Unknown
-	for _, v := range m.vgroups {
-		if v.v.Diff != core.Unknown {
-			diff = max(diff, 0) + v.v.Diff
+// diff is the sum over the vgroups; the caller holds the lock.
+func (m *meter) diff() int64 {
+	sum := core.Unknown
+	for _, v := range m.vg {
+		if d := v.diff(); d != core.Unknown {
+			sum = max(0, sum) + d
 		}
-		lag = max(lag, v.v.LagMS)
 	}
-	return diff, lag
+	return sum
 }
 
-// fill writes the numbers into a task's report.
+// fill writes the numbers into a task.
 func (m *meter) fill(t *core.Task, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	t.Diff, t.LagMS = m.sums()
-	t.EtaMS, t.IdleMS = core.Unknown, core.Unknown
-	if t.Diff > 0 && m.drain > 0.5 {
-		t.EtaMS = int64(float64(t.Diff) / m.drain * 1000)
+	live := t.State.Live()
+	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.measuredAt, m.lastCommit, m.totals
+	t.Totals.Rows, t.Rate.Rows = core.Unknown, float64(core.Unknown)
+	t.History = m.history
+	t.EtaMS, t.LagMS, t.IdleMS = core.Unknown, core.Unknown, core.Unknown
+	if !m.lastApplied.IsZero() {
+		t.IdleMS = max(0, now.Sub(m.lastApplied).Milliseconds())
 	}
-	switch slack := max(1, float64(t.Diff)/100); {
-	case m.drain > slack:
-		t.Trend = -1
-	case m.drain < -slack:
-		t.Trend = 1
+	if live {
+		t.LagMS, t.EtaMS, t.Trend = 0, m.drain.eta(t.Diff), m.drain.sign(t.Diff)
+		t.Rate.Messages, t.Rate.Bytes = m.messages, m.bytes
 	}
-	if !m.appliedAt.IsZero() {
-		t.IdleMS = now.Sub(m.appliedAt).Milliseconds()
-	}
-	t.Rate, t.Totals, t.History = m.rate, m.totals, slices.Clone(m.history)
-	t.MeasuredAt, t.QueueBytes, t.LastCommit = m.measuredAt, m.queued, m.commitAt
-	t.Vgroups = make([]core.Vgroup, 0, len(m.vgroups))
-	for _, v := range m.vgroups {
-		out := v.v
-		out.History = slices.Clone(out.History)
-		if out.EtaMS = core.Unknown; out.Diff > 0 && t.EtaMS != core.Unknown {
-			out.EtaMS = t.EtaMS
-		}
-		if t.State == core.Running {
-			out.State = "reading"
-			if out.Diff == 0 {
-				out.State = "caught up"
+	t.Vgroups = make([]core.Vgroup, 0, len(m.vg))
+	for id, v := range m.vg {
+		g := core.Vgroup{ID: id, Current: v.current, Committed: v.committed, Latest: v.latest, Diff: v.diff(),
+			LagMS: core.Unknown, EtaMS: core.Unknown, LastAt: v.lastAt, History: v.history}
+		if live {
+			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)
+			g.State = "reading"
+			if g.Diff == 0 {
+				g.State = "caught up"
 			}
+			t.LagMS = max(t.LagMS, g.LagMS)
+			t.Rate.Versions += v.rate
 		}
-		t.Vgroups = append(t.Vgroups, out)
+		t.Vgroups = append(t.Vgroups, g)
 	}
-	slices.SortFunc(t.Vgroups, func(a, b core.Vgroup) int { return int(a.ID) - int(b.ID) })
+	sort.Slice(t.Vgroups, func(i, j int) bool { return t.Vgroups[i].ID < t.Vgroups[j].ID })
 }
 
-// detail returns the charts and the history of schema changes.
-func (m *meter) detail(d *core.TaskDetail) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	d.DDL = slices.Clone(m.ddlHistory)
-	d.Minutes, d.Day = slices.Clone(m.minutes.points), slices.Clone(m.day.points)
-}
-
-// takeChanged reports whether numbers changed since it was last asked.
+// takeChanged reports, once, whether a number moved that should survive.
 func (m *meter) takeChanged() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -340,14 +285,91 @@ func (m *meter) takeChanged() bool {
 	return was
 }
 
-// forget drops the vgroups that are not in keep: those of a database that was
-// created anew, or one that was split.
-func (m *meter) forget(keep map[int32]bool) {
+// detail returns what only a task's own screen shows.
+func (m *meter) detail(d *core.TaskDetail) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id := range m.vgroups {
-		if !keep[id] {
-			delete(m.vgroups, id)
-		}
+	d.DDL = append([]core.DDLRecord{}, m.ddl...)
+	d.Minutes = append([]core.Throughput{}, m.minutes.points...)
+	d.Day = append([]core.Throughput{}, m.day.points...)
+}
+
+// trend is the smoothed change of a backlog, per second; negative shrinks.
+type trend struct {
+	last  int64
+	speed float64
+	known bool
+}
+
+func (t *trend) add(diff int64, dt float64) {
+	if t.known {
+		t.speed = ewma(t.speed, float64(diff-t.last)/dt, dt, drainWindow)
 	}
+	t.last, t.known = diff, true
+}
+
+func (t *trend) eta(diff int64) int64 {
+	switch {
+	case diff == 0:
+		return 0
+	case diff < 0 || t.speed > -0.01:
+		return core.Unknown
+	}
+	ms := float64(diff) / -t.speed * 1000
+	if ms > math.MaxInt32*1000 {
+		return core.Unknown
+	}
+	return int64(ms)
+}
+
+// sign ignores what is less than a hundredth of the backlog per second.
+func (t *trend) sign(diff int64) int {
+	noise := math.Max(0.5, float64(diff)/1000)
+	switch {
+	case diff == 0 || math.Abs(t.speed) < noise:
+		return 0
+	case t.speed < 0:
+		return -1
+	}
+	return 1
+}
+
+// ewma is the exponentially weighted mean over about window seconds.
+func ewma(old, now, dt, window float64) float64 {
+	keep := math.Exp(-dt / window)
+	mean := old*keep + now*(1-keep)
+	if math.Abs(mean) < 1e-3 {
+		return 0
+	}
+	return mean
+}
+
+// chart appends to a copy, so that snapshots can share the old one.
+func chart(points []int64, v int64) []int64 {
+	if len(points) >= chartPoints {
+		points = points[len(points)-chartPoints+1:]
+	}
+	return append(append(make([]int64, 0, len(points)+1), points...), v)
+}
+
+// series is a chart of fixed intervals.
+type series struct {
+	step   time.Duration
+	keep   int
+	points []core.Throughput
+}
+
+func (s *series) add(p core.Throughput) {
+	p.At = p.At.Truncate(s.step)
+	if n := len(s.points); n > 0 && s.points[n-1].At.Equal(p.At) {
+		last := &s.points[n-1]
+		last.Messages += p.Messages
+		last.Bytes += p.Bytes
+		last.Diff, last.LagMS = max(last.Diff, p.Diff), max(last.LagMS, p.LagMS)
+		return
+	}
+	if len(s.points) >= s.keep {
+		s.points = append(s.points[:0], s.points[len(s.points)-s.keep+1:]...)
+	}
+	s.points = append(s.points, p)
 }

@@ -2,196 +2,230 @@ package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"sync"
 	"time"
 
 	"tdreplica/core"
 )
 
-// plan is what a pump needs to know, as the preflight found it.
+// plan is what a preflight found to be so, and what the pump works from.
 type plan struct {
-	catalog        Catalog // the source's; the pump closes it
-	topic, group   string
-	sourceName     string // the source's address
-	sourceEndpoint core.Endpoint
-	sinkEndpoint   core.Endpoint
-	db             core.Database // at the source
-	workers        int
-	latest         bool
+	source, sink         core.Endpoint
+	sourceName, sinkName string // canonical
+	db                   core.Database
+	topic, group         string
+	workers              int
+	latest               bool
+	catalog              Catalog // of the source; the pump closes it
+	facts                facts
 }
 
-// preflight checks everything that would make replication fail or go wrong,
-// before the first byte: both ends, versions, rights, the database on both
-// sides, its precision, the WAL's retention, the topic.
-func (t *task) preflight(ctx context.Context) (_ *plan, err error) {
+// preflight checks everything that must hold before the first byte moves, and
+// creates what may be created: the database at the sink, the topic.
+func (t *task) preflight(ctx context.Context) (*plan, error) {
+	rec := t.e.replicaRecord(t.replica)
+	source, sink, err := t.e.catalogs(ctx, rec.SourceEndpoint, rec.SinkEndpoint)
+	if err != nil {
+		return nil, err
+	}
+	defer sink.Close()
+	pl := &plan{
+		source: rec.SourceEndpoint, sink: rec.SinkEndpoint, sourceName: rec.Source, sinkName: rec.Sink,
+		topic: topicName(t.key.Database), group: groupName(t.e.store.InstanceID(), t.key),
+		workers: rec.Workers, latest: rec.StartFrom == "latest", catalog: source,
+	}
+	if err := t.check(ctx, pl, sink, rec.CreateDatabases); err != nil {
+		source.Close()
+		return nil, err
+	}
+	return pl, nil
+}
+
+func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*t.e.cfg.Engine.RequestTimeout.Duration)
 	defer cancel()
-	t.e.mu.Lock()
-	rec := t.replica.rec
-	t.e.mu.Unlock()
-	var source, sink Catalog
-	err = both(ctx, t.e.cfg.Engine.RequestTimeout.Duration,
-		func(ctx context.Context) (err error) {
-			source, err = t.e.connector.Catalog(ctx, rec.SourceEndpoint)
-			return err
-		},
-		func(ctx context.Context) (err error) {
-			sink, err = t.e.connector.Catalog(ctx, rec.SinkEndpoint)
-			return err
-		})
-	defer func() {
-		if sink != nil {
-			sink.Close()
-		}
-		if err != nil && source != nil {
-			source.Close()
-		}
-	}()
+	source, name := pl.catalog, t.key.Database
+	warnings, err := t.e.checkVersions(t.key.Replica, pl.sourceName, pl.sinkName, source.Versions(), sink.Versions())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	name := t.key.Database
-	src, dst, err := t.databases(ctx, source, sink, &rec.Replica)
+	db, err := source.Database(ctx, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	warnings, err := t.fit(src, dst, rec.Source, rec.Sink)
+	if db == nil {
+		return noDatabase(name, pl.sourceName)
+	}
+	pl.db = *db
+	if err := t.checkAge(pl); err != nil {
+		return err
+	}
+	there, err := ensureDatabase(ctx, sink, pl, create)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if t.e.replicaOf(rec.Sink, rec.Source) != nil {
-		if err := source.Versions().CheckTwoWay(rec.Source); err != nil {
-			return nil, err
-		}
-	} else if !source.Versions().CanExclude() {
-		warnings = append(warnings, fmt.Sprintf("the adapter at %s is too old for two-way replication: never replicate the other way too", rec.Source))
+	problems, unwise := compare(*db, there)
+	if len(problems) > 0 {
+		return &core.Error{Class: core.ClassOperator, Op: fmt.Sprintf("prepare database `%s`", name), Text: problems[0]}
 	}
 	if err := source.CanSubscribe(ctx, name); err != nil {
-		return nil, err
+		return err
 	}
 	if err := sink.CanWrite(ctx, name); err != nil {
-		return nil, err
+		return err
 	}
-	if err := source.EnsureTopic(ctx, t.rec.Topic, name); err != nil {
-		return nil, err
+	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
+		return err
 	}
-	t.learn(facts{
-		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server, precision: src.Precision,
-		walRetentionS: src.WALPeriodS, workers: rec.Workers, warnings: warnings,
-	})
-	return &plan{
-		catalog: source, topic: t.rec.Topic, group: t.rec.Group, sourceName: rec.Source,
-		sourceEndpoint: rec.SourceEndpoint, sinkEndpoint: rec.SinkEndpoint,
-		db: *src, workers: rec.Workers, latest: rec.StartFrom == "latest",
-	}, nil
+	pl.facts = facts{
+		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server,
+		precision: db.Precision, walRetentionS: db.WALPeriodS,
+		workers: max(1, min(pl.workers, db.Vgroups)), warnings: append(warnings, unwise...),
+	}
+	t.learned(pl.facts)
+	return nil
 }
 
-// databases finds the database on both sides, or creates it at the sink if the
-// operator wants that.
-func (t *task) databases(ctx context.Context, source, sink Catalog, r *core.Replica) (src, dst *core.Database, err error) {
-	name := t.key.Database
-	missing := func(at, hint string) error {
-		return &core.Error{
-			Class: core.ClassOperator, Op: "replicate `" + name + "`",
-			Text: fmt.Sprintf("database `%s` does not exist at %s", name, at), Hint: hint,
-		}
-	}
-	if src, err = source.Database(ctx, name); err != nil {
-		return nil, nil, err
-	}
-	if src == nil {
-		return nil, nil, missing(r.Source, "was it dropped? then `remove` the replica or stop this task")
-	}
-	if dst, err = sink.Database(ctx, name); err != nil {
-		return nil, nil, err
-	}
-	if dst == nil && r.CreateDatabases {
-		if err = sink.CreateDatabaseLike(ctx, *src); err != nil {
-			return nil, nil, err
-		}
-		dst, err = sink.Database(ctx, name)
-	}
-	if err == nil && dst == nil {
-		err = missing(r.Sink, "create it there with the same options, or use --create-databases")
-	}
-	return src, dst, err
-}
-
-// fit compares the two databases and returns what is unwise about them.
-func (t *task) fit(src, dst *core.Database, sourceAt, sinkAt string) (warnings []string, err error) {
-	name := t.key.Database
-	refuse := func(hint, format string, args ...any) error {
-		return &core.Error{Class: core.ClassOperator, Op: "replicate `" + name + "`", Text: fmt.Sprintf(format, args...), Hint: hint}
-	}
-	f := found{
-		source: map[string]core.Database{name: *src}, sink: map[string]core.Database{name: *dst},
-		sourceAt: sourceAt, sinkAt: sinkAt,
-	}
-	problems, warnings := f.judge(name, true)
-	if len(problems) > 0 {
-		hint := "times would be written wrongly: create the database at the sink with precision '" + src.Precision + "'"
-		if src.WALPeriodS == 0 {
-			hint = "alter database `" + name + "` wal_retention_period 604800 at the source"
-		}
-		return nil, refuse(hint, "%s", problems[0])
-	}
+// checkAge notices a source database that was dropped and created again: its
+// WAL versions begin anew and mean something else.
+func (t *task) checkAge(pl *plan) error {
 	t.mu.Lock()
-	known := t.rec.SourceCreatedAt
+	before := t.rec.SourceCreatedAt
 	t.mu.Unlock()
-	if !known.IsZero() && !src.CreatedAt.IsZero() && !known.Equal(src.CreatedAt) {
-		return nil, refuse("`remove` the replica, decide which side is right, and `start` it again",
-			"the database at %s was dropped and created again (%s); what was replicated before belonged to another one",
-			sourceAt, src.CreatedAt.Format(time.DateTime))
+	if before.IsZero() || pl.db.CreatedAt.IsZero() || before.Equal(pl.db.CreatedAt) {
+		return nil
 	}
-	return warnings, nil
+	return &core.Error{
+		Class: core.ClassOperator,
+		Op:    fmt.Sprintf("resume database `%s` at %s", t.key.Database, pl.sourceName),
+		Text: fmt.Sprintf("it was created at %s, but the one that was replicated so far at %s: it was dropped and created again",
+			pl.db.CreatedAt.UTC().Format(time.RFC3339), before.UTC().Format(time.RFC3339)),
+		Hint: anew(t),
+	}
 }
 
-// learn keeps what a preflight found out.
-func (t *task) learn(f facts) {
+func ensureDatabase(ctx context.Context, sink Catalog, pl *plan, create bool) (*core.Database, error) {
+	there, err := sink.Database(ctx, pl.db.Name)
+	if err != nil || there != nil {
+		return there, err
+	}
+	if !create {
+		return nil, noDatabase(pl.db.Name, pl.sinkName)
+	}
+	if err := sink.CreateDatabaseLike(ctx, pl.db); err != nil && core.ClassOf(err) != core.ClassDone {
+		return nil, err
+	}
+	return sink.Database(ctx, pl.db.Name)
+}
+
+func noDatabase(name, address string) error {
+	return &core.Error{
+		Class: core.ClassOperator, Op: fmt.Sprintf("database `%s` does not exist at %s", name, address),
+	}
+}
+
+// compare lists what forbids replication between two databases, and what is
+// unwise. A nil sink is a database that is still to be created.
+func compare(source core.Database, sink *core.Database) (problems, warnings []string) {
+	if sink != nil && source.Precision != sink.Precision {
+		problems = append(problems, fmt.Sprintf("its precision is %s at the source and %s at the sink; times would be written wrong", source.Precision, sink.Precision))
+	}
+	switch day := int64(24 * 3600); {
+	case source.WALPeriodS == 0:
+		problems = append(problems, fmt.Sprintf("the source keeps no WAL for subscriptions; `alter database %s wal_retention_period 604800` there keeps it for a week", source.Name))
+	case source.WALPeriodS > 0 && source.WALPeriodS < day:
+		warnings = append(warnings, fmt.Sprintf("the source keeps its WAL for %v only; an interruption that lasts longer loses rows", time.Duration(source.WALPeriodS)*time.Second))
+	}
+	return problems, warnings
+}
+
+// checkVersions refuses servers that are too old to talk to, and adapters that
+// would send replicated rows round for ever. Whether another instance copies
+// the other way cannot be known; then it is only a warning.
+func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink core.Versions) ([]string, error) {
+	for _, side := range []struct {
+		name string
+		v    core.Versions
+	}{{sourceName, source}, {sinkName, sink}} {
+		if v, err := core.ParseVersion(side.v.Server); err != nil || !v.AtLeast(core.MinServer) {
+			return nil, &core.Error{
+				Class: core.ClassOperator, Op: "use the server at " + side.name,
+				Text: fmt.Sprintf("its version is %q, and %s is the oldest that can be replicated", side.v.Server, core.MinServer),
+			}
+		}
+	}
+	err := source.CheckTwoWay(sourceName)
+	if err == nil {
+		return nil, nil
+	}
+	if e.otherWay(id, sourceName, sinkName) != "" {
+		return nil, err
+	}
+	return []string{"never replicate this database the other way too: " + err.Error()}, nil
+}
+
+// catalogs connects to both sides at the same time.
+func (e *Engine) catalogs(ctx context.Context, source, sink core.Endpoint) (Catalog, Catalog, error) {
+	var a, b Catalog
+	var errA, errB error
+	var wg sync.WaitGroup
+	wg.Go(func() { a, errA = e.connector.Catalog(ctx, source) })
+	wg.Go(func() { b, errB = e.connector.Catalog(ctx, sink) })
+	wg.Wait()
+	if errA == nil && errB == nil {
+		return a, b, nil
+	}
+	if errA == nil {
+		a.Close()
+		return nil, nil, errB
+	}
+	if errB == nil {
+		b.Close()
+	}
+	return nil, nil, errA
+}
+
+// topicName is shared by every replica that reads the database.
+func topicName(database string) string { return "tdr_" + database }
+
+// groupName is unique to the instance, the replica and the database. A group's
+// name has at most 192 bytes and must not hold a colon; a database whose name
+// does not fit is known by its hash.
+func groupName(instance string, key core.TaskKey) string {
+	name := fmt.Sprintf("tdr.%s.%s.%s", instance, key.Replica, key.Database)
+	fits := len(name) <= 192
+	for _, c := range key.Database {
+		fits = fits && (c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
+	}
+	if fits {
+		return name
+	}
+	sum := sha256.Sum256([]byte(key.Database))
+	return fmt.Sprintf("tdr.%s.%s.%s", instance, key.Replica, hex.EncodeToString(sum[:12]))
+}
+
+// learned keeps what a preflight found.
+func (t *task) learned(f facts) {
 	t.mu.Lock()
 	t.facts = f
 	t.mu.Unlock()
 }
 
-// warn adds a warning until the next preflight.
+// began keeps what identifies the subscription, once it exists.
+func (t *task) began(pl *plan) {
+	t.mu.Lock()
+	t.rec.Topic, t.rec.Group, t.rec.SourceCreatedAt = pl.topic, pl.group, pl.db.CreatedAt
+	t.urgent = true
+	t.mu.Unlock()
+}
+
+// warn adds to what is shown as fit for now but not for long.
 func (t *task) warn(text string) {
 	t.mu.Lock()
-	t.facts.warnings = append(t.facts.warnings, text)
+	t.facts.warnings = append(t.facts.warnings[:len(t.facts.warnings):len(t.facts.warnings)], text)
 	t.mu.Unlock()
 	t.e.event(core.Event{Level: core.LevelWarn, Kind: core.EventError, Replica: t.key.Replica, Database: t.key.Database, Text: text})
-}
-
-// remembered is the position up to which a vgroup is known to be applied, or
-// core.Unknown.
-func (t *task) remembered(vgroup int32) int64 {
-	t.meter.mu.Lock()
-	defer t.meter.mu.Unlock()
-	if v := t.meter.vgroups[vgroup]; v != nil {
-		return v.v.Current
-	}
-	return core.Unknown
-}
-
-// keepGap remembers a gap with the task.
-func (t *task) keepGap(g core.Gap) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.rec.Gaps = append(t.rec.Gaps, g)
-	t.urgent = true
-}
-
-// began notes that a pump passed its last check: what is remembered from now
-// on belongs to this database and these vgroups.
-func (t *task) began(p *plan) {
-	keep := map[int32]bool{}
-	for _, w := range t.pump.workers {
-		for _, vg := range w.vgroups {
-			keep[vg] = true
-		}
-	}
-	t.meter.forget(keep)
-	t.mu.Lock()
-	t.rec.SourceCreatedAt = p.db.CreatedAt
-	t.urgent = true
-	t.mu.Unlock()
 }

@@ -3,80 +3,71 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"time"
 
 	"tdreplica/core"
 )
 
-// Remove implements core.Controller. It waits until every task has ended and
-// what can be deleted at the source is deleted.
+// groupPatience is how long a group is given to notice that its consumers left.
+const groupPatience = 15 * time.Second
+
+// Remove deletes a replica: here, and what it left at the source. Rows at the
+// sink stay. If the source cannot be reached, force removes it here anyway and
+// says what is left there.
 func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Result, error) {
-	if e.opts.ReadOnly && !req.DryRun {
+	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
 	}
 	if err := e.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer e.unlock()
-	r, err := e.replica(req.ID)
+	r, err := e.find(req.ID)
 	if err != nil {
 		return nil, err
 	}
-	tasks := e.tasksOf(r, nil)
-	if !req.Force && !req.DryRun {
-		if err := refuseLive(req.ID, tasks); err != nil {
+	tasks, err := e.targets(core.TargetRequest{ID: req.ID})
+	if err != nil {
+		return nil, err
+	}
+	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
+	for _, t := range tasks {
+		state := t.current()
+		if !req.Force && !req.DryRun && (state.Live() || state == core.Stopping) {
+			return nil, &core.RefusedError{
+				Text: fmt.Sprintf("%s is %s: stop it first, or use --force", t.key, state),
+				Hint: fmt.Sprintf("`stop %s`, or `remove %s --force`", req.ID, req.ID),
+			}
+		}
+		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeRemoved})
+	}
+	if !req.DryRun {
+		if err := e.endTasks(ctx, tasks); err != nil {
 			return nil, err
 		}
 	}
-	e.mu.Lock()
-	endpoint, source, sink := r.rec.SourceEndpoint, r.rec.Source, r.rec.Sink
-	e.mu.Unlock()
-	cat, err := e.connector.Catalog(ctx, endpoint)
-	if err != nil && !req.Force && !req.DryRun {
-		return nil, fmt.Errorf("delete the consumer groups of %s: %w", req.ID, err)
+	if err := e.cleanSource(ctx, r, tasks, req, res); err != nil {
+		return nil, err
 	}
-	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
-	if !req.DryRun {
-		e.end(tasks)
-	}
-	switch {
-	case err != nil:
-		res.Warnings = append(res.Warnings, fmt.Sprintf("%v; consumer groups and topics are left there: %s", err, leftovers(tasks)))
-	default:
-		defer cat.Close()
-		for _, t := range tasks {
-			e.clear(ctx, cat, source, r, t, req.DryRun, res)
-		}
-	}
-	res.Deleted = append(res.Deleted, "its offsets and history in this instance")
-	res.Kept = append(res.Kept, "rows and tables already written at "+sink)
+	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s and its %d tasks in this instance", req.ID, len(tasks)))
+	res.Kept = append(res.Kept, "all rows at "+r.rec.Sink)
 	if req.DryRun {
 		return res, nil
 	}
-	for _, t := range tasks {
-		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeRemoved})
-	}
-	if err := e.forget(r); err != nil {
+	if err := e.store.DeleteReplica(req.ID); err != nil {
 		return nil, err
 	}
-	e.command(req.Actor, req.ID, "", "remove: deleted "+strings.Join(res.Deleted, "; "))
+	e.mu.Lock()
+	delete(e.replicas, req.ID)
+	e.mu.Unlock()
+	close(r.gone)
+	e.event(core.Event{Level: core.LevelWarn, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: "remove: removed"})
 	return res, nil
 }
 
-func refuseLive(id string, tasks []*task) error {
-	for _, t := range tasks {
-		if s := t.current(); s != core.Stopped && s != core.Failed {
-			return &core.RefusedError{
-				Text: fmt.Sprintf("replica %s is %s (database `%s`): stop it first, or use --force", id, s, t.key.Database),
-			}
-		}
-	}
-	return nil
-}
-
-// end stops tasks for good and waits for them; a supervisor bounds its own stop.
-func (e *Engine) end(tasks []*task) {
+// endTasks stops supervisors for good and waits for them. A task that was
+// never supervised has nothing to end.
+func (e *Engine) endTasks(ctx context.Context, tasks []*task) error {
 	for _, t := range tasks {
 		t.want(func(i *intent) { i.remove = true })
 	}
@@ -84,88 +75,107 @@ func (e *Engine) end(tasks []*task) {
 		e.mu.Lock()
 		supervised := t.supervised
 		e.mu.Unlock()
-		if supervised {
-			<-t.ended
-		}
-	}
-}
-
-// clear deletes what one task has at the source: its consumer group, and the
-// topic if nobody else reads it. Failures are told as warnings: the replica
-// goes all the same.
-func (e *Engine) clear(ctx context.Context, cat Catalog, source string, r *replica, t *task, dry bool, res *core.Result) {
-	topic, group := t.rec.Topic, t.rec.Group
-	there, err := cat.Topic(ctx, topic)
-	if err == nil && there == nil {
-		return
-	}
-	var readers []string
-	if err == nil {
-		readers, err = e.readers(ctx, cat, source, r, t)
-	}
-	if err == nil && !dry {
-		err = cat.DropGroup(ctx, topic, group)
-	}
-	if err != nil {
-		res.Warnings = append(res.Warnings, fmt.Sprintf("consumer group %s and topic %s are left at %s: %v", group, topic, source, err))
-		return
-	}
-	res.Deleted = append(res.Deleted, fmt.Sprintf("consumer group %s at %s", group, source))
-	if len(readers) > 0 {
-		res.Kept = append(res.Kept, fmt.Sprintf("topic %s at %s, which %s reads", topic, source, strings.Join(readers, ", ")))
-		return
-	}
-	if !dry {
-		if err := cat.DropTopic(ctx, topic); err != nil {
-			res.Warnings = append(res.Warnings, fmt.Sprintf("topic %s is left at %s: %v", topic, source, err))
-			return
-		}
-	}
-	res.Deleted = append(res.Deleted, fmt.Sprintf("topic %s at %s", topic, source))
-}
-
-// readers lists who else uses a task's topic: groups that the server knows, and
-// replicas of this instance that have not subscribed yet.
-func (e *Engine) readers(ctx context.Context, cat Catalog, source string, r *replica, t *task) ([]string, error) {
-	subs, err := cat.Subscriptions(ctx, t.rec.Topic)
-	if err != nil {
-		return nil, err
-	}
-	var out []string
-	for _, s := range subs {
-		if s.Group != t.rec.Group && !slices.Contains(out, "group "+s.Group) {
-			out = append(out, "group "+s.Group)
-		}
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, other := range e.replicas {
-		twin := other.tasks[t.key.Database]
-		if other == r || other.rec.Source != source || twin == nil || slices.Contains(out, "group "+twin.rec.Group) {
+		if !supervised {
 			continue
 		}
-		out = append(out, "replica "+other.rec.ID)
+		select {
+		case <-t.ended:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s to stop: %w", t.key, ctx.Err())
+		}
 	}
-	slices.Sort(out)
-	return out, nil
-}
-
-// forget deletes a replica here.
-func (e *Engine) forget(r *replica) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if err := e.store.DeleteReplica(r.rec.ID); err != nil {
-		return err
-	}
-	close(r.gone)
-	delete(e.replicas, r.rec.ID)
 	return nil
 }
 
-func leftovers(tasks []*task) string {
-	var names []string
-	for _, t := range tasks {
-		names = append(names, t.rec.Group+" on "+t.rec.Topic)
+// cleanSource drops the groups and, where nobody else reads them, the topics.
+func (e *Engine) cleanSource(ctx context.Context, r *replica, tasks []*task, req core.RemoveRequest, res *core.Result) error {
+	rec := e.replicaRecord(r)
+	limited, cancel := context.WithTimeout(ctx, checkTimeout)
+	source, err := e.connector.Catalog(limited, rec.SourceEndpoint)
+	cancel()
+	if err == nil {
+		defer source.Close()
 	}
-	return listOr(names, "none")
+	for _, t := range tasks {
+		topic, group := topicName(t.key.Database), groupName(e.store.InstanceID(), t.key)
+		terr := err
+		if terr == nil {
+			terr = e.cleanTask(ctx, source, rec.Source, topic, group, req.DryRun, res)
+		}
+		switch {
+		case terr == nil:
+		case req.Force || req.DryRun:
+			res.Warnings = append(res.Warnings, fmt.Sprintf("left at %s: consumer group %s and topic %s (%v)", rec.Source, group, topic, terr))
+		default:
+			e.revive(r, tasks)
+			return fmt.Errorf("clean up at the source (--force removes the replica here all the same): %w", terr)
+		}
+	}
+	return nil
+}
+
+// revive takes back the end of tasks whose removal failed half-way: they are
+// there again, stopped.
+func (e *Engine) revive(r *replica, tasks []*task) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range tasks {
+		rec := t.keep(e.clock.Now())
+		rec.Desired = core.WantStopped
+		r.tasks[t.key.Database] = newTask(e, r, rec)
+	}
+	e.supervise(r)
+}
+
+func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group string, dry bool, res *core.Result) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*groupPatience)
+	defer cancel()
+	found, err := source.Topic(ctx, topic)
+	if err != nil || found == nil {
+		return err
+	}
+	subs, err := source.Subscriptions(ctx, topic)
+	if err != nil {
+		return err
+	}
+	other := ""
+	for _, s := range subs {
+		if s.Group != group {
+			other = s.Group
+		}
+	}
+	if !dry {
+		if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, group) }); err != nil {
+			return err
+		}
+	}
+	res.Deleted = append(res.Deleted, fmt.Sprintf("consumer group %s with its offsets at %s", group, at))
+	if other != "" {
+		res.Kept = append(res.Kept, fmt.Sprintf("topic %s at %s: the consumer group %s reads it too", topic, at, other))
+		return nil
+	}
+	if !dry {
+		if err := e.patiently(ctx, func() error { return source.DropTopic(ctx, topic) }); err != nil {
+			return err
+		}
+	}
+	res.Deleted = append(res.Deleted, fmt.Sprintf("topic %s at %s", topic, at))
+	return nil
+}
+
+// patiently repeats a drop while the server still counts consumers that have
+// just left.
+func (e *Engine) patiently(ctx context.Context, drop func() error) error {
+	deadline := e.clock.Now().Add(groupPatience)
+	for {
+		err := drop()
+		if err == nil || !core.ClassOf(err).Retryable() && core.ClassOf(err) != core.ClassDone || e.clock.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-e.clock.After(time.Second):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }

@@ -3,8 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"sort"
 	"sync"
 	"time"
 
@@ -12,66 +11,94 @@ import (
 	"tdreplica/core/store"
 )
 
-const (
-	// snapshotEvery is how old a snapshot may be whose numbers are all that
-	// could differ; after a change of state a new one is built sooner.
-	snapshotEvery = 250 * time.Millisecond
-	snapshotSoon  = 20 * time.Millisecond
-)
+// snapshotPace is the shortest time between two snapshots that are built.
+const snapshotPace = 250 * time.Millisecond
 
-// snapshots keeps the last one, so that many askers cost as much as one.
+// snapshots holds the newest snapshot; everybody who asks shares it.
 type snapshots struct {
+	build sync.Mutex // one builder at a time
 	mu    sync.Mutex
 	last  *core.Snapshot
-	dirty bool
+	old   bool // something besides numbers changed since
+	seq   uint64
 }
 
 func (s *snapshots) stale() {
 	s.mu.Lock()
-	s.dirty = true
+	s.old = true
 	s.mu.Unlock()
 }
 
-// Snapshot implements core.Controller.
-func (e *Engine) Snapshot(context.Context) (*core.Snapshot, error) {
-	e.snaps.mu.Lock()
-	defer e.snaps.mu.Unlock()
-	now := e.clock.Now()
-	if last := e.snaps.last; last != nil {
-		age := now.Sub(last.At)
-		if age >= 0 && (age < snapshotSoon || !e.snaps.dirty && age < snapshotEvery) {
+// Snapshot reports everything. It is built at most four times a second; a
+// change that is younger than the newest snapshot is waited for.
+func (e *Engine) Snapshot(ctx context.Context) (*core.Snapshot, error) {
+	s := &e.snaps
+	s.build.Lock()
+	defer s.build.Unlock()
+	s.mu.Lock()
+	last, old := s.last, s.old
+	s.mu.Unlock()
+	if last != nil {
+		age := e.clock.Now().Sub(last.At)
+		if age < snapshotPace && !old {
 			return last, nil
 		}
-	}
-	e.snaps.dirty = false
-	s := &core.Snapshot{Seq: 1, At: now, Instance: e.instance(), Replicas: []core.Replica{}, Tasks: []core.Task{}}
-	if e.snaps.last != nil {
-		s.Seq = e.snaps.last.Seq + 1
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, r := range e.replicas {
-		s.Replicas = append(s.Replicas, e.reportReplica(r))
-		for _, t := range r.tasks {
-			s.Tasks = append(s.Tasks, t.report(&r.rec, now))
+		if age < snapshotPace {
+			select {
+			case <-e.clock.After(snapshotPace - age):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
 	}
-	slices.SortFunc(s.Replicas, func(a, b core.Replica) int { return strings.Compare(a.ID, b.ID) })
-	slices.SortFunc(s.Tasks, func(a, b core.Task) int {
-		if c := strings.Compare(a.Replica, b.Replica); c != 0 {
-			return c
-		}
-		return a.Number - b.Number
-	})
-	e.snaps.last = s
-	return s, nil
+	s.mu.Lock()
+	s.old = false
+	s.seq++
+	seq := s.seq
+	s.mu.Unlock()
+	snap := e.snapshot(seq)
+	s.mu.Lock()
+	s.last = snap
+	s.mu.Unlock()
+	return snap, nil
 }
 
-// reportReplica describes one replica. The caller holds e.mu.
-func (e *Engine) reportReplica(r *replica) core.Replica {
+func (e *Engine) snapshot(seq uint64) *core.Snapshot {
+	now := e.clock.Now()
+	snap := &core.Snapshot{Seq: seq, At: now, Instance: e.instance(), Replicas: []core.Replica{}, Tasks: []core.Task{}}
+	e.mu.Lock()
+	var tasks []*task
+	for _, r := range e.replicas {
+		snap.Replicas = append(snap.Replicas, e.describeReplica(r))
+		for _, t := range r.tasks {
+			tasks = append(tasks, t)
+		}
+	}
+	e.mu.Unlock()
+	for _, t := range tasks {
+		snap.Tasks = append(snap.Tasks, t.report(now))
+	}
+	sort.Slice(snap.Replicas, func(i, j int) bool { return snap.Replicas[i].ID < snap.Replicas[j].ID })
+	sort.Slice(snap.Tasks, func(i, j int) bool {
+		a, b := &snap.Tasks[i], &snap.Tasks[j]
+		if a.Replica != b.Replica {
+			return a.Replica < b.Replica
+		}
+		return a.Number < b.Number
+	})
+	for i := range snap.Tasks {
+		t := &snap.Tasks[i]
+		if r := snap.Replica(t.Replica); r != nil {
+			t.Source, t.Sink = r.Source, r.Sink
+		}
+	}
+	return snap
+}
+
+// describeReplica is what is shown of a replica; the caller holds e.mu.
+func (e *Engine) describeReplica(r *replica) core.Replica {
 	out := r.rec.Replica
-	out.Databases, out.Exclude = slices.Clone(out.Databases), slices.Clone(out.Exclude)
-	out.Note, out.TwoWay = r.note, ""
+	out.Note = r.note
 	for id, other := range e.replicas {
 		if other.rec.Source == out.Sink && other.rec.Sink == out.Source {
 			out.TwoWay = id
@@ -80,75 +107,141 @@ func (e *Engine) reportReplica(r *replica) core.Replica {
 	return out
 }
 
-// report describes one task. rec is its replica's record.
-func (t *task) report(rec *store.Replica, now time.Time) core.Task {
-	t.mu.Lock()
-	out := core.Task{
-		Replica: t.key.Replica, Number: t.rec.Number, Source: rec.Source, Sink: rec.Sink, Database: t.key.Database,
-		State: t.state, Desired: t.intent.desired, Since: t.since, Note: t.note, Retry: t.retry, LastError: t.lastErr,
-		Topic: t.rec.Topic, Group: t.rec.Group, Workers: t.facts.workers, QueueLimit: int64(t.e.cfg.Engine.QueueBytes),
-		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
-		WALRetentionS: t.facts.walRetentionS, Warnings: slices.Clone(t.facts.warnings),
-	}
-	if t.pump != nil {
-		if step := t.pump.step.Load(); step != nil {
-			out.Step = *step
+// otherWay names a replica that copies from sink to source, or "".
+func (e *Engine) otherWay(id, source, sink string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for other, r := range e.replicas {
+		if other != id && r.rec.Source == sink && r.rec.Sink == source {
+			return other
 		}
 	}
+	return ""
+}
+
+// Detail reports one task.
+func (e *Engine) Detail(_ context.Context, key core.TaskKey) (*core.TaskDetail, error) {
+	e.mu.Lock()
+	r := e.replicas[key.Replica]
+	if r == nil {
+		err := e.unknown(key.Replica)
+		e.mu.Unlock()
+		return nil, err
+	}
+	t, rep := r.tasks[key.Database], e.describeReplica(r)
+	e.mu.Unlock()
+	if t == nil {
+		return nil, &core.RefusedError{Text: fmt.Sprintf("replica %s has no database `%s`", key.Replica, key.Database)}
+	}
+	d := &core.TaskDetail{Task: t.report(e.clock.Now()), Replica: rep}
+	d.Task.Source, d.Task.Sink = rep.Source, rep.Sink
+	t.mu.Lock()
+	d.Gaps = append([]core.Gap{}, t.rec.Gaps...)
+	t.mu.Unlock()
+	t.meter.detail(d)
+	return d, nil
+}
+
+// Events returns what happened.
+func (e *Engine) Events(_ context.Context, after uint64, limit int) ([]core.Event, error) {
+	if out, ok := e.events.after(after, limit); ok {
+		return out, nil
+	}
+	if err := e.events.flush(e.store); err != nil {
+		return nil, err
+	}
+	return e.store.Events(after, limit)
+}
+
+// Changes is signalled when a snapshot would differ in more than its numbers.
+func (e *Engine) Changes() <-chan struct{} { return e.changes }
+
+// report is the task as it is now. Source and Sink are the replica's.
+func (t *task) report(now time.Time) core.Task {
+	t.mu.Lock()
+	out := core.Task{
+		Replica: t.key.Replica, Number: t.rec.Number, Database: t.key.Database,
+		State: t.state, Desired: t.intent.desired, Since: t.since, Note: t.note, Retry: t.retry,
+		Topic: t.rec.Topic, Group: t.rec.Group, LastError: t.lastErr,
+		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
+		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, Warnings: t.facts.warnings,
+		QueueLimit: int64(t.e.cfg.Engine.QueueBytes),
+	}
+	p := t.pump
 	t.mu.Unlock()
 	t.meter.fill(&out, now)
+	if out.State == core.Interrupted && !out.Retry.Next.IsZero() {
+		out.Note += fmt.Sprintf(" (try %d in %v)", out.Retry.Tries+1, max(0, out.Retry.Next.Sub(now)).Round(time.Second))
+	}
 	if out.State == core.Running {
 		out.Phase = core.CatchingUp
 		if out.Diff == 0 {
 			out.Phase = core.CaughtUp
 		}
-	} else {
-		out.Rate = core.Rate{}
+	}
+	if p != nil {
+		out.QueueBytes = p.queued()
+		if step := p.step.Load(); step != nil {
+			out.Step = *step
+		}
 	}
 	return out
 }
 
-// record returns what the state file should hold of the task, and false if it
-// holds it already. Numbers alone wait for a full flush.
+// record is the task for the state file, and false if it need not be written.
 func (t *task) record(now time.Time, full bool) (store.Task, bool) {
 	t.mu.Lock()
-	urgent := t.urgent
+	need := t.urgent
 	t.urgent = false
 	t.mu.Unlock()
-	if !urgent && (!full || !t.meter.takeChanged()) {
+	if full && t.meter.takeChanged() {
+		need = true
+	}
+	if !need {
 		return store.Task{}, false
 	}
-	t.e.mu.Lock()
-	rec := t.replica.rec
-	_, there := t.e.replicas[rec.ID]
-	t.e.mu.Unlock()
-	if !there {
-		return store.Task{}, false
-	}
-	last := t.report(&rec, now)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	out := t.rec
-	out.Last = last
-	return out, true
+	rec := t.keep(now)
+	return rec, true
 }
 
-// Detail implements core.Controller.
-func (e *Engine) Detail(_ context.Context, key core.TaskKey) (*core.TaskDetail, error) {
-	r, err := e.replica(key.Replica)
-	if err != nil {
-		return nil, err
+// keep is the task's record as of now.
+func (t *task) keep(now time.Time) store.Task {
+	last := t.report(now)
+	last.History, last.Step = nil, core.Step{}
+	for i := range last.Vgroups {
+		last.Vgroups[i].History = nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	t := r.tasks[key.Database]
-	if t == nil {
-		return nil, &core.RefusedError{Text: fmt.Sprintf("replica %s has no task for database `%s`", key.Replica, key.Database)}
-	}
-	d := &core.TaskDetail{Task: t.report(&r.rec, e.clock.Now()), Replica: e.reportReplica(r)}
 	t.mu.Lock()
-	d.Gaps = slices.Clone(t.rec.Gaps)
-	t.mu.Unlock()
-	t.meter.detail(d)
-	return d, nil
+	defer t.mu.Unlock()
+	last.Note = t.note // without the countdown
+	rec := t.rec
+	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
+	rec.Last = last
+	return rec
+}
+
+// applied takes note of a message that the sink has acknowledged.
+func (t *task) applied(m *core.Message) {
+	t.meter.applied(m, t.e.clock.Now())
+	switch m.RawType {
+	case core.RawCreateSTB, core.RawAlterSTB, core.RawDropSTB, core.RawDropTbl, core.RawAlterTbl, core.RawBatchMeta:
+		t.e.event(core.Event{
+			Level: core.LevelInfo, Kind: core.EventDDL, Replica: t.key.Replica, Database: t.key.Database,
+			Text: fmt.Sprintf("applied %s (vgroup %d)", describe(m), m.Vgroup),
+		})
+	}
+}
+
+// queued is how many bytes were read and not written.
+func (p *pump) queued() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.readyAt.IsZero() {
+		return 0
+	}
+	var sum int64
+	for _, w := range p.workers {
+		sum += w.q.size()
+	}
+	return sum
 }

@@ -1,0 +1,225 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+// filteredPace is how often the position of a vgroup is committed that moves
+// although none of its messages is delivered: the direction whose rows all
+// came by replication. It is rare because each commit is a WAL entry itself.
+const filteredPace = 10 * time.Minute
+
+// ownEntries is how far a position moves without anybody writing: our own
+// commit, and what a subscription logs.
+const ownEntries = 3
+
+// mark says: when the sink has acknowledged message seq, everything below
+// these positions is applied. It is taken between two polls, when the position
+// covers exactly the messages that were handed out.
+type mark struct {
+	seq uint64
+	at  map[int32]int64
+	had map[int32]bool // vgroups that messages came from since the mark before
+}
+
+// marks decides what may be committed. Only the reader's goroutine uses it.
+//
+// Nothing is ever committed but the positions of a mark whose message has been
+// acknowledged; that is the whole proof that no unwritten message is skipped.
+type marks struct {
+	touched map[int32]bool // vgroups with messages since the newest mark
+	pending *mark
+	applied mark           // the newest whose message is acknowledged
+	dirty   map[int32]bool // vgroups with applied messages since the last commit
+
+	committed    map[int32]int64
+	committedSeq uint64
+	committedAt  time.Time
+}
+
+func newMarks() marks {
+	return marks{touched: map[int32]bool{}, dirty: map[int32]bool{}, committed: map[int32]int64{}}
+}
+
+// base is where a vgroup stood before the first poll.
+func (m *marks) base(vgroup int32, offset int64) { m.committed[vgroup] = offset }
+
+func (m *marks) handed(vgroup int32) { m.touched[vgroup] = true }
+
+// take remembers positions. While an earlier mark waits it is kept: replaced
+// by ever newer ones it would never be reached under constant load.
+func (m *marks) take(seq uint64, at map[int32]int64) {
+	if m.pending != nil {
+		return
+	}
+	m.pending = &mark{seq: seq, at: at, had: m.touched}
+	m.touched = map[int32]bool{}
+}
+
+// resolve reports whether the pending mark has been reached.
+func (m *marks) resolve(acked uint64) bool {
+	if m.pending == nil || m.pending.seq > acked {
+		return false
+	}
+	m.applied = *m.pending
+	for vg := range m.applied.had {
+		m.dirty[vg] = true
+	}
+	m.pending = nil
+	return true
+}
+
+// pendingAt reports whether a mark waits for more than what is acknowledged.
+func (m *marks) pendingAt(acked uint64) bool { return m.pending != nil && m.pending.seq > acked }
+
+// due reports whether a commit should be made now.
+func (m *marks) due(now time.Time, c *config.Engine) bool {
+	if len(m.dirty) > 0 {
+		return now.Sub(m.committedAt) >= c.CommitInterval.Duration ||
+			m.applied.seq-m.committedSeq >= uint64(max(1, c.CommitMessages))
+	}
+	if m.committedAt.IsZero() {
+		m.committedAt = now // the first of the rare commits is not at once
+	}
+	return now.Sub(m.committedAt) >= filteredPace && len(m.filtered()) > 0
+}
+
+// filtered lists vgroups whose position moved without messages, by more than
+// what nobody wrote.
+func (m *marks) filtered() map[int32]bool {
+	out := map[int32]bool{}
+	for vg, at := range m.applied.at {
+		if at-m.committed[vg] > ownEntries {
+			out[vg] = true
+		}
+	}
+	return out
+}
+
+// resolve takes note of what the writer has acknowledged.
+func (w *worker) resolve(acked uint64) {
+	if w.marks.resolve(acked) {
+		w.p.t.meter.reached(w.marks.applied.at)
+		w.progressed = w.p.e.clock.Now()
+	}
+}
+
+// commit stores the applied positions of the vgroups that had messages since
+// their last commit and, if all is set or the time has come, of those that were
+// only filtered.
+func (w *worker) commit(ctx context.Context, all bool) error {
+	m := &w.marks
+	now := w.p.e.clock.Now()
+	which := map[int32]bool{}
+	if all || now.Sub(m.committedAt) >= filteredPace {
+		which = m.filtered()
+	}
+	for vg := range m.dirty {
+		which[vg] = true
+	}
+	for vg := range which {
+		at, ok := m.applied.at[vg]
+		if !ok {
+			delete(m.dirty, vg) // it was handed to another worker, or split
+			continue
+		}
+		limited, cancel := w.request(ctx)
+		err := w.source.Commit(limited, core.VgroupOffset{Vgroup: vg, Offset: at})
+		cancel()
+		if err != nil {
+			return err
+		}
+		delete(m.dirty, vg)
+		m.committed[vg] = at
+		w.p.t.meter.committed(vg, at, now)
+	}
+	m.committedAt, m.committedSeq = now, m.applied.seq
+	w.unsettled = true // each commit is a WAL entry, which the next polls step over
+	return nil
+}
+
+// finish is the orderly end of a reader, after its writer has ended: commit
+// what is acknowledged and leave the group.
+func (w *worker) finish(ctx context.Context, healthy bool) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	acked := w.acked.Load()
+	w.resolve(acked)
+	if healthy && acked == w.handed {
+		if err := w.sample(ctx, w.p.e.clock.Now()); err != nil {
+			w.p.e.log.Debug("no last position", "err", err)
+		}
+	}
+	if healthy {
+		if err := w.commit(ctx, true); err != nil {
+			w.p.e.log.Warn("the last commit failed; what it covers is applied again", "err", err)
+		}
+	}
+	source := w.source
+	w.source = nil
+	if err := source.Close(ctx); err != nil {
+		w.p.e.log.Debug("the source was not left in order", "err", err)
+	}
+}
+
+// sample asks where the reader stands and where the WAL ends.
+func (w *worker) sample(ctx context.Context, now time.Time) error {
+	assigned, err := w.assignment(ctx)
+	if err != nil {
+		return err
+	}
+	w.assigned, w.vgroups = assigned, w.vgroups[:0]
+	for _, a := range assigned {
+		w.vgroups = append(w.vgroups, a.Vgroup)
+	}
+	at, err := w.offsets(ctx, w.source.Position)
+	if err != nil {
+		return err
+	}
+	moved := w.handed != w.sampledSeq || w.marks.pending != nil
+	for vg, pos := range at {
+		moved = moved || pos != w.marks.applied.at[vg]
+	}
+	w.marks.take(w.handed, at)
+	w.resolve(w.acked.Load())
+	w.sampledAt, w.sampledSeq = now, w.handed
+	behind := w.p.t.meter.measured(assigned, now)
+	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0
+	for _, a := range assigned {
+		if pos, ok := at[a.Vgroup]; ok && pos < a.Begin {
+			return w.p.t.gap(w.p.plan, a.Vgroup, pos, a.Begin)
+		}
+	}
+	return w.watch(ctx, now, moved)
+}
+
+// watch is the watchdog. Servers up to 3.3.7 answer a poll that failed with
+// "no message", so silence is suspicious once the server knows of a longer WAL.
+func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
+	if moved || w.q.size() > 0 {
+		w.progressed = now
+		return nil
+	}
+	limit := w.p.e.cfg.Engine.StallTimeout.Duration
+	if limit <= 0 || now.Sub(w.progressed) < limit {
+		return nil
+	}
+	w.progressed = now // look again after as long a time
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	ends, known, err := w.p.plan.catalog.WALEnds(ctx, w.p.t.key.Database)
+	if err != nil || !known {
+		ends = map[int32]int64{}
+	}
+	for _, a := range w.assigned {
+		end := max(a.End, ends[a.Vgroup])
+		if pos := w.marks.applied.at[a.Vgroup]; end > pos+ownEntries {
+			return stalled(w.p.plan, a.Vgroup, pos, end, limit)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,265 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+const (
+	// maxPollInterval is how long the server may wait for a poll before it
+	// drops the consumer; maxUnpolled is when we give it up ourselves.
+	maxPollInterval = 5 * time.Minute
+	maxUnpolled     = 4 * time.Minute
+	// settleTimeout covers the session time-out of a consumer that died
+	// without leaving the group.
+	settleTimeout = 60 * time.Second
+	settlePause   = 500 * time.Millisecond
+	// quickRetries of a request that the server was too busy for are nobody's
+	// business yet.
+	quickRetries = 3
+	idleSampling = 4 * time.Second
+)
+
+// worker is one reader and one writer. The reader's goroutine owns the source
+// and everything up to acked, the writer's owns the sink.
+type worker struct {
+	p      *pump
+	n      int
+	q      *queue
+	source Source
+	sink   Sink
+
+	writerDone chan struct{}
+	acked      atomic.Uint64 // the last message that the sink acknowledged
+
+	assigned []core.Assignment
+	vgroups  []int32
+	handed   uint64 // the last message handed to the writer
+	wait     time.Duration
+	lastPoll time.Time
+	marks    marks
+
+	sampledAt  time.Time
+	sampledSeq uint64
+	unsettled  bool // the last sample saw a difference, or a commit followed it
+	progressed time.Time
+	failures   int
+}
+
+func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
+	now := p.e.clock.Now()
+	return &worker{
+		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
+		wait: p.e.cfg.Engine.PollWaitMin.Duration, lastPoll: now, progressed: now, marks: newMarks(),
+	}
+}
+
+func (w *worker) openSource(ctx context.Context) (err error) {
+	pl := w.p.plan
+	w.source, err = w.p.e.connector.Source(ctx, pl.source, Subscription{
+		Topic: pl.topic, Group: pl.group,
+		ClientID:        fmt.Sprintf("tdreplica.%s.%d", w.p.e.store.InstanceID(), w.n+1),
+		Latest:          pl.latest,
+		MaxPollInterval: maxPollInterval,
+	})
+	return err
+}
+
+// begin is the last step before the first poll.
+func (w *worker) begin(ctx context.Context) error {
+	for _, a := range w.assigned {
+		w.vgroups = append(w.vgroups, a.Vgroup)
+	}
+	stored, err := w.offsets(ctx, w.source.Committed)
+	if err != nil {
+		return err
+	}
+	for _, a := range w.assigned {
+		offset, ok := stored[a.Vgroup]
+		if !ok {
+			offset = core.Unknown
+		}
+		if err := w.p.t.checkStart(w.p.plan, a, offset); err != nil {
+			return err
+		}
+		w.marks.base(a.Vgroup, a.Offset)
+		w.p.t.meter.start(a, offset)
+	}
+	return nil
+}
+
+// read polls until the pump is halted. Between two polls it looks after marks,
+// commits and numbers.
+func (w *worker) read(ctx context.Context) error {
+	for !w.p.isHalted() {
+		if w.q.room() {
+			if err := w.poll(ctx); err != nil {
+				return w.unlessHalted(err)
+			}
+		} else if err := w.waitForRoom(); err != nil {
+			return err
+		}
+		if w.p.isHalted() {
+			return nil
+		}
+		if err := w.between(ctx); err != nil {
+			return w.unlessHalted(err)
+		}
+	}
+	return nil
+}
+
+// unlessHalted forgives an error that the halt itself brought about.
+func (w *worker) unlessHalted(err error) error {
+	if w.p.reads.Err() != nil && w.p.isHalted() {
+		return nil
+	}
+	return err
+}
+
+func (w *worker) poll(ctx context.Context) error {
+	c := &w.p.e.cfg.Engine
+	limited, cancel := context.WithTimeout(ctx, w.wait+2*c.RequestTimeout.Duration)
+	defer cancel()
+	if w.q.size() == 0 {
+		w.p.doing("poll")
+	}
+	m, err := w.source.Poll(limited, w.wait)
+	w.lastPoll = w.p.e.clock.Now()
+	switch {
+	case err != nil && core.ClassOf(err) == core.ClassRetry && w.failures < 10:
+		w.failures++
+		return w.nap(ctx, w.p.e.pause(err, w.failures))
+	case err != nil && (core.ClassOf(err) == core.ClassOffset || core.ClassOf(err) == core.ClassData):
+		// The next subscription looks at the offsets and says what is missing.
+		return &core.Error{Class: core.ClassReconnect, Op: "read topic " + w.p.plan.topic, Err: err}
+	case err != nil:
+		return err
+	case m == nil:
+		w.failures = 0
+		w.wait = min(2*w.wait, c.PollWaitMax.Duration)
+		return nil
+	}
+	w.failures = 0
+	w.wait = c.PollWaitMin.Duration
+	w.handed++
+	w.marks.handed(m.Vgroup)
+	w.q.put(item{m: m, seq: w.handed})
+	return nil
+}
+
+// nap waits, but not longer than until the halt.
+func (w *worker) nap(ctx context.Context, d time.Duration) error {
+	select {
+	case <-w.p.e.clock.After(d):
+	case <-w.p.halting:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// waitForRoom waits until the writer has made room, for a moment at most. The
+// source stays subscribed but unpolled, until the server would drop it.
+func (w *worker) waitForRoom() error {
+	select {
+	case <-w.q.freed:
+	case <-w.p.halting:
+	case <-w.p.e.clock.After(250 * time.Millisecond):
+	}
+	if w.p.e.clock.Now().Sub(w.lastPoll) < maxUnpolled {
+		return nil
+	}
+	if h := w.p.health(); h.trouble != nil {
+		return &core.Error{Class: core.ClassReconnect, Op: "write at " + w.p.plan.sinkName, Err: h.trouble}
+	}
+	return &core.Error{
+		Class: core.ClassReconnect, Op: "write at " + w.p.plan.sinkName,
+		Text: fmt.Sprintf("the sink has made no room for %v", maxUnpolled),
+	}
+}
+
+// between does what is due between two polls, when the position covers exactly
+// the messages handed out.
+func (w *worker) between(ctx context.Context) error {
+	now := w.p.e.clock.Now()
+	acked := w.acked.Load()
+	w.resolve(acked)
+	if w.sampleDue(now, acked) {
+		if err := w.tolerate(w.sample(ctx, now)); err != nil {
+			return err
+		}
+	}
+	if w.marks.due(now, &w.p.e.cfg.Engine) {
+		return w.tolerate(w.commit(ctx, false))
+	}
+	return nil
+}
+
+func (w *worker) sampleDue(now time.Time, acked uint64) bool {
+	c := &w.p.e.cfg.Engine
+	pace := min(time.Second, max(100*time.Millisecond, c.CommitInterval.Duration))
+	if w.handed-w.sampledSeq >= uint64(max(1, c.CommitMessages)) && !w.marks.pendingAt(acked) {
+		return true
+	}
+	age := now.Sub(w.sampledAt)
+	return age >= idleSampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled)
+}
+
+// tolerate lets a request that the server was too busy for be made again in
+// the next round. Only the watchdog counts how long that goes on.
+func (w *worker) tolerate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case core.ClassOf(err) == core.ClassRetry, core.ClassOf(err) == core.ClassWait, core.ClassOf(err) == core.ClassOffset && !isGap(err):
+		w.p.e.log.Debug("a request between two polls is put off", "err", err)
+		w.unsettled = true
+		return nil
+	}
+	return err
+}
+
+// request bounds one small request to the source.
+func (w *worker) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 2*w.p.e.cfg.Engine.RequestTimeout.Duration)
+}
+
+func (w *worker) assignment(ctx context.Context) ([]core.Assignment, error) {
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	return w.source.Assignment(ctx)
+}
+
+func (w *worker) offsets(ctx context.Context, ask func(context.Context, []int32) ([]core.VgroupOffset, error)) (map[int32]int64, error) {
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	list, err := ask(ctx, w.vgroups)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int32]int64, len(list))
+	for _, o := range list {
+		out[o.Vgroup] = o.Offset
+	}
+	return out, nil
+}
+
+// close is for connections that no goroutine uses any more.
+func (w *worker) close(ctx context.Context) {
+	if w.sink != nil {
+		w.sink.Close()
+		w.sink = nil
+	}
+	if w.source != nil {
+		if err := w.source.Close(ctx); err != nil {
+			w.p.e.log.Debug("the source was not left in order", "err", err)
+		}
+		w.source = nil
+	}
+}

@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"tdreplica/core"
+)
+
+// write applies what the reader hands over, one message at a time, until the
+// queue is closed or there is no time left to drain it.
+func (w *worker) write(ctx context.Context) error {
+	for {
+		it, ok, over := w.q.take()
+		switch {
+		case over || !w.p.mayDrain():
+			return nil
+		case !ok:
+			select {
+			case <-w.q.more:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			continue
+		}
+		if err := w.apply(ctx, it.m); err != nil {
+			return err
+		}
+		w.acked.Store(it.seq)
+		w.p.t.applied(it.m)
+		w.q.written(it)
+		if w.p.isHalted() && !w.p.mayDrain() {
+			return nil
+		}
+	}
+}
+
+// apply writes one message, however many tries that takes. It returns an error
+// if the message was not applied: then nothing behind it may be either.
+func (w *worker) apply(ctx context.Context, m *core.Message) error {
+	if m.Kind == core.KindMeta {
+		w.p.ddl.Lock()
+		defer w.p.ddl.Unlock()
+	} else {
+		w.p.ddl.RLock()
+		defer w.p.ddl.RUnlock()
+	}
+	defer w.p.recovered(w.n)
+	for tries := 1; ; tries++ {
+		if tries > 1 && !w.p.mayDrain() {
+			return errHalted
+		}
+		err := w.attempt(ctx, m)
+		if err == nil || isDone(err, m) {
+			return nil
+		}
+		class := core.ClassOf(err)
+		if !class.Retryable() {
+			return refused(w.p, m, err)
+		}
+		if w.p.isHalted() || ctx.Err() != nil {
+			return errHalted
+		}
+		w.p.t.meter.retried()
+		if class == core.ClassReconnect && w.sink != nil {
+			w.sink.Close()
+			w.sink = nil
+		}
+		pause := w.p.e.pause(err, tries)
+		if class != core.ClassRetry || tries > quickRetries {
+			w.p.t.remember(err)
+			w.p.inTrouble(w.n, trouble{err: err, tries: tries, next: w.p.e.clock.Now().Add(pause)})
+		}
+		if err := w.nap(ctx, pause); err != nil {
+			return errHalted
+		}
+	}
+}
+
+// errHalted ends a writer whose message is not applied because of a halt. The
+// message is read again.
+var errHalted = &core.Error{Class: core.ClassRetry, Op: "write", Text: "stopped before the sink had taken the message"}
+
+func (w *worker) attempt(ctx context.Context, m *core.Message) error {
+	if w.sink == nil {
+		if err := w.openSink(ctx); err != nil {
+			return err
+		}
+	}
+	w.p.doing("write")
+	ctx, cancel := context.WithTimeout(ctx, w.p.e.cfg.Engine.WriteTimeout.Duration)
+	defer cancel()
+	return w.sink.Write(ctx, m)
+}
+
+func (w *worker) openSink(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*w.p.e.cfg.Engine.RequestTimeout.Duration)
+	defer cancel()
+	sink, err := w.p.e.connector.Sink(ctx, w.p.plan.sink, w.p.t.key.Database)
+	if err != nil {
+		return err
+	}
+	w.sink = sink
+	return nil
+}
+
+// isDone reports whether a refusal means that the message was applied before.
+// In a batch the items behind the refused one are not applied, so there it
+// never means that.
+func isDone(err error, m *core.Message) bool {
+	if m.RawType == core.RawBatchMeta {
+		return false
+	}
+	return core.ClassOf(err) == core.ClassDone
+}
+
+// refused is the end of a task at a message that the sink does not take. The
+// message is not skipped: it is the first one when the task goes on.
+func refused(p *pump, m *core.Message, err error) error {
+	hint := core.HintOf(err)
+	if hint == "" {
+		hint = "mend the cause at the sink"
+	}
+	return &core.Error{
+		Class: core.ClassOf(err),
+		Op:    fmt.Sprintf("apply %s of vgroup %d, read at offset %d, at %s", describe(m), m.Vgroup, m.Offset, p.plan.sinkName),
+		Text:  err.Error(),
+		Hint:  hint + "; the message was not skipped, `restart` tries it again",
+		Err:   err,
+	}
+}
+
+// describe says what a message is.
+func describe(m *core.Message) string {
+	switch m.RawType {
+	case core.RawCreateSTB:
+		return "the creation of a super table"
+	case core.RawAlterSTB:
+		return "the change of a super table"
+	case core.RawDropSTB:
+		return "the drop of a super table"
+	case core.RawCreateTbl:
+		return "the creation of tables"
+	case core.RawAlterTbl:
+		return "the change of a table"
+	case core.RawDropTbl:
+		return "the drop of a table"
+	case core.RawDeleteRows:
+		return "a deletion of rows"
+	case core.RawBatchMeta:
+		return "a batch of schema changes and deletions"
+	}
+	return fmt.Sprintf("%d bytes of rows", len(m.Payload()))
+}
