@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"bytes"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -97,18 +99,32 @@ func (s *session) rawStable(payload []byte) error {
 	if needed, err := stableNeeded(db, m); !needed {
 		return err
 	}
-	for _, list := range [][]column{m.cols, m.tags} {
-		for _, c := range list {
-			m.nextID = max(m.nextID, c.id)
-		}
-	}
 	if st := db.stables[m.name]; st != nil {
-		m.nextID = max(m.nextID, st.nextID)
+		m.nextID = st.nextID
+		m.renumber(m.cols, st.cols)
+		m.renumber(m.tags, st.tags)
 		db.changeStable(st, m.schema, m.alter, true)
 		return nil
 	}
+	m.renumber(m.cols, m.cols)
+	m.renumber(m.tags, m.tags)
 	db.addStable(m.name, sinkUID(m.uid, db.name), m.schema, true)
 	return nil
+}
+
+// renumber gives columns the ids that those of the same names have here, and
+// new ids to the others: a tag that was renamed counts as new, so that its
+// values are lost.
+func (m *stableMeta) renumber(cols, here []column) {
+	for i := range cols {
+		if j := indexOf(here, cols[i].name); j >= 0 {
+			cols[i].id = here[j].id
+			m.nextID = max(m.nextID, cols[i].id)
+			continue
+		}
+		m.nextID++
+		cols[i].id = m.nextID
+	}
 }
 
 // stableNeeded decides as the real mnode does what a create or alter comes to.
@@ -164,10 +180,27 @@ func (s *session) rawTable(db *database, m *tableMeta) *table {
 	if st == nil {
 		return nil
 	}
-	if text, ok := m.tags[0]; ok && len(st.tags) == 1 { // of a JSON tag, which travels without its id
-		m.tags = map[int16][]byte{st.tags[0].id: text}
+	return db.newTable(m.name, st, nil, m.tagsFor(st))
+}
+
+// tagsFor gives the tags of a child the ids that they have in this super table.
+// A JSON tag travels without an id; others are matched by name unless some are
+// NULL, for then the names cannot be told apart.
+func (m *tableMeta) tagsFor(st *stable) map[int16][]byte {
+	if text, ok := m.tags[0]; ok && len(st.tags) == 1 {
+		return map[int16][]byte{st.tags[0].id: text}
 	}
-	return db.newTable(m.name, st, nil, m.tags)
+	if len(m.names) != len(m.tags) {
+		return m.tags
+	}
+	ids := slices.Sorted(maps.Keys(m.tags))
+	tags := map[int16][]byte{}
+	for i, name := range m.names {
+		if j := indexOf(st.tags, name); j >= 0 {
+			tags[st.tags[j].id] = m.tags[ids[i]]
+		}
+	}
+	return tags
 }
 
 func (s *session) rawAlterTable(db *database, payload []byte) error {
