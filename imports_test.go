@@ -19,18 +19,19 @@ const module = "tdreplica"
 // decision to add one. Imports point downwards: "config" and "core" are the
 // leaves, the program itself is the top.
 var allowedImports = map[string][]string{
-	".":             {"tui", "core", "config", "core/cli", "core/demo", "core/control", "core/engine", "core/taos", "core/store"},
-	"config":        {},
-	"core":          {},
-	"core/cli":      {"core/control", "core/store", "config", "core"},
-	"core/control":  {"core"},
-	"core/demo":     {"core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
-	"core/embedded": {},
-	"core/engine":   {"core/store", "config", "core"},
-	"core/raw":      {"core"},
-	"core/store":    {"core"},
-	"core/taos":     {"core/engine", "core/raw", "config", "core"},
-	"tui":           {"core", "config"},
+	".":              {"tui", "core", "config", "core/cli", "core/demo", "core/control", "core/engine", "core/taos", "core/store", "core/termguard"},
+	"config":         {},
+	"core":           {},
+	"core/cli":       {"core/control", "core/store", "config", "core"},
+	"core/control":   {"core"},
+	"core/demo":      {"core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
+	"core/embedded":  {},
+	"core/engine":    {"core/raw", "core/store", "config", "core"},
+	"core/raw":       {"core"},
+	"core/store":     {"core"},
+	"core/taos":      {"core/engine", "core/raw", "config", "core"},
+	"core/termguard": {}, // the standard library only: it must be initialised before the console's libraries
+	"tui":            {"core", "config"},
 }
 
 // libraryOwners tells which packages may use a library. One that is not listed
@@ -38,6 +39,7 @@ var allowedImports = map[string][]string{
 var libraryOwners = map[string][]string{
 	"github.com/BurntSushi/toml":         {"config"},
 	"github.com/charmbracelet/":          {"tui"},
+	"github.com/charmbracelet/x/ansi":    {"tui", "core/cli"}, // widths of text
 	"github.com/gorilla/websocket":       {"core/embedded", "core/taos"},
 	"github.com/prometheus/":             {"core/metrics"},
 	"github.com/spf13/":                  {"core/cli", "."},
@@ -75,13 +77,15 @@ func TestImportsPointDownwards(t *testing.T) {
 	}
 }
 
+// ownersOf goes by the longest prefix that fits.
 func ownersOf(library string) []string {
-	for prefix, owners := range libraryOwners {
-		if strings.HasPrefix(library, prefix) {
-			return owners
+	longest := ""
+	for prefix := range libraryOwners {
+		if strings.HasPrefix(library, prefix) && len(prefix) > len(longest) {
+			longest = prefix
 		}
 	}
-	return nil
+	return libraryOwners[longest]
 }
 
 // sourceImports maps each package, by its folder, to what its files import.
