@@ -2,11 +2,13 @@ package engine
 
 import (
 	"math"
+	"slices"
 	"sort"
 	"sync"
 	"time"
 
 	"tdreplica/core"
+	"tdreplica/core/raw"
 )
 
 const (
@@ -17,6 +19,7 @@ const (
 	minutePoints = 90  // of 10 s
 	dayPoints    = 288 // of 5 min
 	maxDDL       = 200
+	recentDDL    = 64 // among which copies from other vgroups are looked for
 )
 
 // meter holds a task's numbers. It is safe for concurrent use.
@@ -32,6 +35,7 @@ type meter struct {
 	tickedAt        time.Time
 	ticked          core.Totals
 	messages, bytes float64 // per second
+	rows            float64
 	drain           trend
 	history         []int64 // replaced, never changed: snapshots share it
 	chartedAt       time.Time
@@ -139,12 +143,29 @@ func (m *meter) applied(msg *core.Message, now time.Time) {
 	m.vgroup(msg.Vgroup).lastAt = now
 	m.changed = true
 	if msg.Kind == core.KindMeta {
-		m.totals.DDL++
-		if len(m.ddl) == maxDDL {
-			m.ddl = append(m.ddl[:0], m.ddl[1:]...)
-		}
-		m.ddl = append(m.ddl, core.DDLRecord{At: now, Vgroup: msg.Vgroup, Text: describe(msg)})
+		return
 	}
+	// A payload that cannot be read is written all the same: only its rows are
+	// not counted.
+	if stats, err := raw.Stats(msg.RawType, msg.Payload()); err == nil {
+		m.totals.Rows += stats.Rows
+	}
+}
+
+// schemaChanged keeps a change of schema and reports whether it is new, and not
+// another vgroup's copy of one that was told already.
+func (m *meter) schemaChanged(d core.DDLRecord) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	copied := slices.ContainsFunc(m.ddl[max(0, len(m.ddl)-recentDDL):], func(o core.DDLRecord) bool {
+		return o.Text == d.Text && o.Vgroup != d.Vgroup
+	})
+	m.totals.DDL++
+	if len(m.ddl) == maxDDL {
+		m.ddl = append(m.ddl[:0], m.ddl[1:]...)
+	}
+	m.ddl = append(m.ddl, d)
+	return !copied
 }
 
 // reached says that everything below these positions is applied.
@@ -207,6 +228,7 @@ func (m *meter) tick(now time.Time) {
 		messages, bytes := m.totals.Messages-m.ticked.Messages, m.totals.Bytes-m.ticked.Bytes
 		m.messages = ewma(m.messages, float64(messages)/dt, dt, rateWindow)
 		m.bytes = ewma(m.bytes, float64(bytes)/dt, dt, rateWindow)
+		m.rows = ewma(m.rows, float64(m.totals.Rows-m.ticked.Rows)/dt, dt, rateWindow)
 		m.drain.add(diff, dt)
 		for _, v := range m.vg {
 			if v.tickedCurrent != core.Unknown {
@@ -248,7 +270,6 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	defer m.mu.Unlock()
 	live := t.State.Live()
 	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.measuredAt, m.lastCommit, m.totals
-	t.Totals.Rows, t.Rate.Rows = core.Unknown, float64(core.Unknown)
 	t.History = m.history
 	t.EtaMS, t.LagMS, t.IdleMS = core.Unknown, core.Unknown, core.Unknown
 	if !m.lastApplied.IsZero() {
@@ -256,7 +277,7 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	}
 	if live {
 		t.LagMS, t.EtaMS, t.Trend = 0, m.drain.eta(t.Diff), m.drain.sign(t.Diff)
-		t.Rate.Messages, t.Rate.Bytes = m.messages, m.bytes
+		t.Rate.Messages, t.Rate.Bytes, t.Rate.Rows = m.messages, m.bytes, m.rows
 	}
 	t.Vgroups = make([]core.Vgroup, 0, len(m.vg))
 	for id, v := range m.vg {

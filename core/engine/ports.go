@@ -92,6 +92,13 @@ type Catalog interface {
 	DropTopic(ctx context.Context, topic string) error
 	SuperTables(ctx context.Context, database string) ([]string, error)
 	Describe(ctx context.Context, database, table string) (*core.Table, error)
+	// TableNames maps the uids of child and normal tables to their names; a
+	// table that is gone is missing from the answer.
+	TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error)
+	// MarkDrop deletes at one instant, which no row has, from a table that is
+	// about to be dropped: the statement is logged in front of the drop. It
+	// does nothing if the table does not exist.
+	MarkDrop(ctx context.Context, database, table string, at int64) error
 	Close() error
 }
 

@@ -19,7 +19,7 @@ type plan struct {
 	topic, group         string
 	workers              int
 	latest               bool
-	catalog              Catalog // of the source; the pump closes it
+	catalog, sinkCatalog Catalog // the pump closes them
 	facts                facts
 }
 
@@ -31,14 +31,14 @@ func (t *task) preflight(ctx context.Context) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer sink.Close()
 	pl := &plan{
 		source: rec.SourceEndpoint, sink: rec.SinkEndpoint, sourceName: rec.Source, sinkName: rec.Sink,
 		topic: topicName(t.key.Database), group: groupName(t.e.store.InstanceID(), t.key),
-		workers: rec.Workers, latest: rec.StartFrom == "latest", catalog: source,
+		workers: rec.Workers, latest: rec.StartFrom == "latest", catalog: source, sinkCatalog: sink,
 	}
 	if err := t.check(ctx, pl, sink, rec.CreateDatabases); err != nil {
 		source.Close()
+		sink.Close()
 		return nil, err
 	}
 	return pl, nil

@@ -272,6 +272,7 @@ func (p *pump) close(ctx context.Context) {
 	wg.Wait()
 	if p.plan != nil {
 		p.plan.catalog.Close()
+		p.plan.sinkCatalog.Close()
 	}
 }
 

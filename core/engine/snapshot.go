@@ -216,20 +216,19 @@ func (t *task) keep(now time.Time) store.Task {
 	last.Note = t.note // without the countdown
 	rec := t.rec
 	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
+	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
 	rec.Last = last
 	return rec
 }
 
 // applied takes note of a message that the sink has acknowledged.
-func (t *task) applied(m *core.Message) {
-	t.meter.applied(m, t.e.clock.Now())
-	switch m.RawType {
-	case core.RawCreateSTB, core.RawAlterSTB, core.RawDropSTB, core.RawDropTbl, core.RawAlterTbl, core.RawBatchMeta:
-		t.e.event(core.Event{
-			Level: core.LevelInfo, Kind: core.EventDDL, Replica: t.key.Replica, Database: t.key.Database,
-			Text: fmt.Sprintf("applied %s (vgroup %d)", describe(m), m.Vgroup),
-		})
-	}
+func (t *task) applied(m *core.Message) { t.meter.applied(m, t.e.clock.Now()) }
+
+// say makes an event of the task known.
+func (t *task) say(level core.Level, kind core.EventKind, format string, args ...any) {
+	t.e.event(core.Event{
+		Level: level, Kind: kind, Replica: t.key.Replica, Database: t.key.Database, Text: fmt.Sprintf(format, args...),
+	})
 }
 
 // queued is how many bytes were read and not written.

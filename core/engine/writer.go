@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"tdreplica/core"
@@ -35,16 +36,9 @@ func (w *worker) write(ctx context.Context) error {
 	}
 }
 
-// apply writes one message, however many tries that takes. It returns an error
+// insist writes one message, however many tries that takes. It returns an error
 // if the message was not applied: then nothing behind it may be either.
-func (w *worker) apply(ctx context.Context, m *core.Message) error {
-	if m.Kind == core.KindMeta {
-		w.p.ddl.Lock()
-		defer w.p.ddl.Unlock()
-	} else {
-		w.p.ddl.RLock()
-		defer w.p.ddl.RUnlock()
-	}
+func (w *worker) insist(ctx context.Context, m *core.Message) error {
 	defer w.p.recovered(w.n)
 	for tries := 1; ; tries++ {
 		if tries > 1 && !w.p.mayDrain() {
@@ -104,14 +98,20 @@ func (w *worker) openSink(ctx context.Context) (err error) {
 	return nil
 }
 
+// Codes of a sink that has seen a change of a normal table's columns before: it
+// is replayed after a restart.
+const (
+	codeColumnExists  = 0x0525
+	codeColumnMissing = 0x0526
+)
+
 // isDone reports whether a refusal means that the message was applied before.
-// In a batch the items behind the refused one are not applied, so there it
-// never means that.
 func isDone(err error, m *core.Message) bool {
-	if m.RawType == core.RawBatchMeta {
-		return false
+	if core.ClassOf(err) == core.ClassDone {
+		return true
 	}
-	return core.ClassOf(err) == core.ClassDone
+	var e *core.Error
+	return m.RawType == core.RawAlterTbl && errors.As(err, &e) && (e.Code == codeColumnExists || e.Code == codeColumnMissing)
 }
 
 // refused is the end of a task at a message that the sink does not take. The

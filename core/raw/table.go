@@ -66,6 +66,11 @@ type Dropped struct {
 	// from a user's drop. 0 on servers that do not log it (3.3.3) and for super
 	// tables.
 	UID int64
+	// IfExists tells that a missing table was no error: raw writing and `drop
+	// table if exists` log it, a plain `drop table` does not.
+	IfExists bool
+
+	record []byte // as it stands in the payload
 }
 
 func (m *Meta) superTable(r *reader) {
@@ -164,9 +169,13 @@ func (m *Meta) dropTables(r *reader) {
 	n := f.count(int64(f.varint32()), 4)
 	for range n {
 		it := f.frame()
-		d := Dropped{Name: it.cstr(), SUID: it.i64()}
+		record := it.b
+		d := Dropped{Name: it.cstr(), SUID: it.i64(), record: record}
 		if len(it.b) >= 9 { // else only the flag that follows the uid
 			d.UID = it.i64()
+		}
+		if it.more() {
+			d.IfExists = it.u8() != 0
 		}
 		f.adopt(it)
 		if f.err != nil {
@@ -175,6 +184,19 @@ func (m *Meta) dropTables(r *reader) {
 		m.Dropped = append(m.Dropped, d)
 	}
 	r.adopt(f)
+}
+
+// Drop is one of the drops of a meta, to be written on its own.
+func (m Meta) Drop(i int) Item {
+	if len(m.Dropped) == 1 {
+		return m.Item
+	}
+	return Item{core.RawDropTbl, withHead(func(dst []byte) []byte {
+		return appendFrame(dst, func(dst []byte) []byte {
+			dst = appendVarint(dst, 1)
+			return appendFrame(dst, func(dst []byte) []byte { return append(dst, m.Dropped[i].record...) })
+		})
+	})}
 }
 
 // EncodeCreate builds the payload (core.RawCreateTbl) that creates tables from

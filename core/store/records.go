@@ -35,4 +35,13 @@ type Task struct {
 	// everything is known to be applied (or filtered), for the gap check.
 	Last core.Task  `json:"last"`
 	Gaps []core.Gap `json:"gaps,omitempty"`
+	// Echoes are drops that are known to come back: marked at the source by the
+	// replication of the other direction, and not yet seen.
+	Echoes []Echo `json:"echoes,omitempty"`
+}
+
+// Echo is a drop that a source will hand out although replication made it.
+type Echo struct {
+	Vgroup int32  `json:"vgroup_id"`
+	Table  string `json:"table"`
 }

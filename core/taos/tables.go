@@ -2,7 +2,9 @@ package taos
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"tdreplica/core"
@@ -41,4 +43,41 @@ func (c *catalog) Describe(ctx context.Context, database, table string) (*core.T
 		}
 	}
 	return t, nil
+}
+
+// TableNames implements engine.Catalog. The uids travel as text: a JSON number
+// would lose their last digits.
+func (c *catalog) TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error) {
+	wanted := make(map[int64]bool, len(uids))
+	for _, uid := range uids {
+		wanted[uid] = true
+	}
+	rows, err := c.query(ctx, fmt.Sprintf("find tables of database %q by uid", database),
+		"select cast(uid as varchar(24)) as id, table_name from information_schema.ins_tables where db_name="+QuoteString(database))
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[int64]string, len(uids))
+	for _, r := range rows {
+		uid, err := strconv.ParseInt(r.text("id"), 10, 64)
+		if err == nil && wanted[uid] {
+			names[uid] = r.text("table_name")
+		}
+	}
+	return names, nil
+}
+
+// MarkDrop implements engine.Catalog. A table that does not exist, or that goes
+// meanwhile, needs no mark.
+func (c *catalog) MarkDrop(ctx context.Context, database, table string, at int64) error {
+	t, err := c.Describe(ctx, database, table)
+	if err == nil && len(t.Columns) > 0 {
+		err = c.exec(ctx, fmt.Sprintf("announce the drop of %q at %s", table, c.ep),
+			fmt.Sprintf("delete from %s where %s = %d", qualified(database, table), QuoteIdent(t.Columns[0].Name), at))
+	}
+	var e *core.Error
+	if errors.As(err, &e) && (e.Code == codeTableMissing || e.Code == codeTableGone) {
+		return nil
+	}
+	return err
 }

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+	"tdreplica/core/store"
+)
+
+// apply brings one message to the sink. Rows travel untouched. Metas are looked
+// into, one by one: a sink stops at the first item of a batch that fails, and
+// some of them, copied as they are, would change more at the sink than they did
+// at the source.
+func (w *worker) apply(ctx context.Context, m *core.Message) error {
+	if m.Kind != core.KindMeta {
+		w.p.ddl.RLock()
+		defer w.p.ddl.RUnlock()
+		return w.insist(ctx, m)
+	}
+	w.p.ddl.Lock()
+	defer w.p.ddl.Unlock()
+	metas, err := raw.Metas(m.RawType, m.Payload())
+	if err != nil {
+		return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
+	}
+	for i := range metas {
+		if err := w.applyMeta(ctx, &metas[i], m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	switch meta.Kind {
+	case raw.DeleteRows:
+		return w.applyDelete(ctx, meta, m)
+	case raw.DropTables, raw.DropSuperTable:
+		return w.applyDrop(ctx, meta, m)
+	}
+	if err := w.insist(ctx, meta.Message(m)); err != nil {
+		return err
+	}
+	if meta.Kind != raw.CreateTables {
+		w.p.t.changed(meta, m.Vgroup)
+	}
+	return nil
+}
+
+// changed notes a change of schema. A super table's comes once from every
+// vgroup and is told once.
+func (t *task) changed(meta *raw.Meta, vgroup int32) {
+	text := raw.Describe(*meta)
+	if t.meter.schemaChanged(core.DDLRecord{At: t.e.clock.Now(), Vgroup: vgroup, Text: text}) {
+		t.say(core.LevelInfo, core.EventDDL, "%s", text)
+	}
+}
+
+// applyDelete applies a delete exactly. The statement's tag condition is not in
+// the log: every vgroup logs which of its children matched, or none. Applied as
+// it is under the super table's name it would delete in all children.
+func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	d, t := meta.Delete, w.p.t
+	if mark := dropMark(w.p.plan.db.Precision); d.From == mark && d.To == mark {
+		return t.expectEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Table})
+	}
+	super := false
+	if d.SUID != 0 {
+		err := w.ask(ctx, func(ctx context.Context) error {
+			names, err := w.p.plan.sinkCatalog.SuperTables(ctx, t.key.Database)
+			super = slices.Contains(names, d.Table)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !super {
+		if err := d.Check(); err != nil {
+			return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "delete", Err: err})
+		}
+		return w.insist(ctx, meta.Message(m))
+	}
+	if len(d.UIDs) == 0 {
+		return nil
+	}
+	var names map[int64]string
+	err := w.ask(ctx, func(ctx context.Context) (err error) {
+		names, err = w.p.plan.catalog.TableNames(ctx, t.key.Database, d.UIDs)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, uid := range d.UIDs {
+		name, there := names[uid]
+		if !there {
+			t.say(core.LevelInfo, core.EventDDL, "a child of %s that was dropped since is left out of a delete", d.Table)
+			continue
+		}
+		payload, err := raw.RewriteDelete(*meta, name)
+		if err != nil {
+			return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "delete", Err: err})
+		}
+		if err := w.insist(ctx, raw.Item{RawType: core.RawDeleteRows, Payload: payload}.Message(m)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyDrop applies drops that users made, and swallows those that replication
+// made. Drops carry no mark of their own and come back from the sink; so each
+// one is announced in the sink's log by a delete at an instant that no row has,
+// and whoever reads that log knows the drop behind it for an echo.
+func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	t := w.p.t
+	for i, d := range meta.Dropped {
+		users := meta.Kind == raw.DropTables && !d.IfExists
+		echo, err := t.takeEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Name})
+		if err != nil {
+			return err
+		}
+		if echo && !users {
+			continue
+		}
+		mark := dropMark(w.p.plan.db.Precision)
+		err = w.ask(ctx, func(ctx context.Context) error {
+			return w.p.plan.sinkCatalog.MarkDrop(ctx, t.key.Database, d.Name, mark)
+		})
+		if err != nil {
+			return err
+		}
+		if err := w.insist(ctx, meta.Drop(i).Message(m)); err != nil {
+			return err
+		}
+		one := raw.Meta{Kind: meta.Kind, Dropped: []raw.Dropped{d}}
+		t.changed(&one, m.Vgroup)
+	}
+	return nil
+}
+
+// dropMark is the instant of the deletes that announce a drop, in a database's
+// precision: 2199-12-31 23:58:57.
+func dropMark(precision string) int64 {
+	const seconds = 7258118337
+	switch precision {
+	case "us":
+		return seconds * int64(time.Second/time.Microsecond)
+	case "ns":
+		return seconds * int64(time.Second)
+	}
+	return seconds * int64(time.Second/time.Millisecond)
+}
+
+// ask makes a small request in SQL as persistently as a message is written.
+func (w *worker) ask(ctx context.Context, request func(context.Context) error) error {
+	defer w.p.recovered(w.n)
+	for tries := 1; ; tries++ {
+		limited, cancel := context.WithTimeout(ctx, w.p.e.cfg.Engine.RequestTimeout.Duration)
+		err := request(limited)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case !core.ClassOf(err).Retryable():
+			return err
+		case w.p.isHalted() || ctx.Err() != nil:
+			return errHalted
+		}
+		pause := w.p.e.pause(err, tries)
+		w.p.inTrouble(w.n, trouble{err: err, tries: tries, next: w.p.e.clock.Now().Add(pause)})
+		if w.nap(ctx, pause) != nil {
+			return errHalted
+		}
+	}
+}
+
+// expectEcho remembers that a drop will come back. It is on disk before the
+// offset behind the announcement can be committed.
+func (t *task) expectEcho(e store.Echo) error {
+	t.mu.Lock()
+	known := slices.Contains(t.rec.Echoes, e)
+	if !known {
+		t.rec.Echoes = append(t.rec.Echoes, e)
+	}
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	return t.e.store.PutTasks(t.keep(t.e.clock.Now()))
+}
+
+// takeEcho reports whether a drop was announced, and forgets it.
+func (t *task) takeEcho(e store.Echo) (bool, error) {
+	t.mu.Lock()
+	i := slices.Index(t.rec.Echoes, e)
+	if i >= 0 {
+		t.rec.Echoes = slices.Delete(t.rec.Echoes, i, i+1)
+		t.urgent = true
+	}
+	t.mu.Unlock()
+	return i >= 0, nil
+}
