@@ -116,6 +116,11 @@ func (s *session) show(p *parser) (*result, error) {
 		r := relationOf("status INT")
 		r.add(int64(1))
 		return r.result(), nil
+	case p.accept("grants"):
+		p.end()
+		r := relationOf("version VARCHAR(64)", "expire_time VARCHAR(19)", "service_time VARCHAR(19)", "expired VARCHAR(5)", "state VARCHAR(9)")
+		r.add("embedded", "unlimited", "unlimited", "false", "granted")
+		return r.result(), nil
 	case p.accept("databases"):
 		p.end()
 		return s.names("ins_databases", "name", "")

@@ -27,6 +27,11 @@ type (
 		op          string
 		left, right expr
 	}
+	exprCast struct {
+		arg  expr
+		to   column
+		text string
+	}
 	exprIn struct {
 		arg  expr
 		list []expr
@@ -192,6 +197,14 @@ func (p *parser) word(start token) expr {
 	}
 	call := exprCall{name: strings.ToLower(start.text)}
 	p.expect("(")
+	if call.name == "cast" {
+		c := exprCast{arg: p.expression()}
+		p.expect("as")
+		c.to = p.columnType("")
+		p.expect(")")
+		c.text = p.since(start)
+		return c
+	}
 	if p.accept("*") {
 		call.star = true
 	}
@@ -202,8 +215,15 @@ func (p *parser) word(start token) expr {
 		}
 	}
 	p.expect(")")
-	call.text = strings.ToLower(strings.TrimSpace(p.sql[start.pos:p.toks[p.at-1].pos])) + ")"
+	call.text = p.since(start)
 	return call
+}
+
+// since is the statement's text from a token through the one taken last, as it
+// names a column of the result.
+func (p *parser) since(start token) string {
+	last := p.toks[p.at-1]
+	return strings.ToLower(p.sql[start.pos : last.pos+len(last.text)])
 }
 
 // env gives the columns of the row that an expression is about.
@@ -224,6 +244,16 @@ func eval(e expr, row env) (any, error) {
 		return evalUnary(e, row)
 	case exprBinary:
 		return evalBinary(e, row)
+	case exprCast:
+		v, err := eval(e.arg, row)
+		if err != nil || v == nil {
+			return nil, err
+		}
+		if s, ok := v.(stamp); ok && !e.to.typ.variable() {
+			v = s.ticks
+		}
+		cell, err := encodeCell(e.to, 0, v)
+		return decodeCell(e.to, 0, cell), err
 	case exprIn:
 		v, err := eval(e.arg, row)
 		for _, item := range e.list {

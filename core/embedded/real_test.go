@@ -103,7 +103,7 @@ func TestPayloadsOfAndForRealServers(t *testing.T) {
 		}
 		for _, q := range everyQuestion {
 			got := string(restData(t, n, q))
-			if want := realSQL(t, real, strings.ReplaceAll(strings.ReplaceAll(q, " d.", " emb_sink."), "'d'", "'emb_sink'")); got != want {
+			if want := realSQL(t, real, inDatabase(q, "emb_sink")); got != want {
 				t.Errorf("%s:\nnode %s\nreal %s", q, got, want)
 			}
 		}
@@ -115,7 +115,7 @@ func TestPayloadsOfAndForRealServers(t *testing.T) {
 		must(t, n, "create database d vgroups 3")
 		from, to := consume(t, real, "emb_source_tp", "g", nil), writer(t, n.URL(), "d")
 		for _, sql := range append(everyStatement, "create table d.lastly(ts timestamp, a int)") {
-			realSQL(t, real, strings.ReplaceAll(sql, " d.", " emb_source."))
+			realSQL(t, real, inDatabase(sql, "emb_source"))
 			for from.poll(1000) != nil {
 				kind, raw := from.fetch()
 				if a := to.write(kind, raw); a.code() != 0 {
@@ -125,7 +125,7 @@ func TestPayloadsOfAndForRealServers(t *testing.T) {
 		}
 		for _, q := range everyQuestion {
 			got := string(restData(t, n, q))
-			if want := realSQL(t, real, strings.ReplaceAll(strings.ReplaceAll(q, " d.", " emb_source."), "'d'", "'emb_source'")); got != want {
+			if want := realSQL(t, real, inDatabase(q, "emb_source")); got != want {
 				t.Errorf("%s:\nnode %s\nreal %s", q, got, want)
 			}
 		}
@@ -136,4 +136,9 @@ func TestPayloadsOfAndForRealServers(t *testing.T) {
 func restData(t *testing.T, n *Node, sql string) json.RawMessage {
 	t.Helper()
 	return json.RawMessage(realSQL(t, n.URL(), sql))
+}
+
+// inDatabase gives a statement on database d another one.
+func inDatabase(sql, db string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(sql, " d.", " "+db+"."), "'d'", "'"+db+"'")
 }

@@ -87,6 +87,9 @@ func (p *parser) selection() selection {
 			q.offset, q.limit = q.limit, p.integer()
 		}
 	}
+	if q.offset < 0 {
+		p.fail()
+	}
 	p.end()
 	return q
 }
@@ -249,6 +252,9 @@ func (s *session) itemColumn(it selectItem, src *source) (column, error) {
 			return c, err
 		}
 		c.name = e.text
+	case exprCast:
+		c = e.to
+		c.name = e.text
 	case exprLiteral:
 		switch v := e.value.(type) {
 		case string:
@@ -273,13 +279,16 @@ func (s *session) callColumn(e exprCall, src *source) (column, error) {
 		return newColumn("", typeVarchar, len(s.n.opts.Version)), nil
 	case "current_user", "user", "database":
 		return newColumn("", typeVarchar, 64), nil
+	}
+	countAll := e.name == "count" && e.star
+	if !aggregates[e.name] || len(e.args) != 1 && !countAll {
+		return column{}, failure(0x2802, "Invalid function name : %s", e.name)
+	}
+	switch e.name {
 	case "count":
 		return newColumn("", typeBigint, 0), nil
 	case "avg", "spread":
 		return newColumn("", typeDouble, 0), nil
-	}
-	if !aggregates[e.name] || len(e.args) != 1 {
-		return column{}, failure(0x2802, "Invalid function name : %s", e.name)
 	}
 	col, ok := e.args[0].(exprColumn)
 	if !ok {
@@ -339,7 +348,7 @@ func (s *session) plainValue(e expr, row env) (any, error) {
 		case "server_version", "client_version":
 			return s.n.opts.Version, nil
 		case "current_user", "user":
-			return s.user.name, nil
+			return s.user.name + "@localhost", nil
 		case "database":
 			if s.db == "" {
 				return nil, nil

@@ -104,6 +104,8 @@ func TestSelect(t *testing.T) {
 		"select count(*) from d.c3":                                                             "0\n",
 		"select max(v) from d.c3":                                                               "",
 		"select server_version()":                                                               "3.3.7.5\n",
+		"select cast(v as varchar(20)), cast('7' as bigint) from d.c2":                          "11 7\n",
+		"select current_user()":                                                                 "root@localhost\n",
 		"select 1":                                                                              "1\n",
 		"select stable_name from information_schema.ins_stables":                                "st\n",
 		"select vgroup_id, `v1_applied/committed` from information_schema.ins_vgroups where db_name='d' order by vgroup_id limit 1": fmt.Sprintf("2 %d/%[1]d\n", n.WALEnds("d")[2]-1),
