@@ -1,0 +1,279 @@
+package tui
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"tdreplica/core"
+)
+
+// detailScreen shows all that is known of one task.
+type detailScreen struct {
+	key    core.TaskKey
+	got    *core.TaskDetail
+	err    error
+	asking bool
+	open   bool
+	pager  pager
+}
+
+type detailMsg struct {
+	key core.TaskKey
+	got *core.TaskDetail
+	err error
+}
+
+func (a *app) openDetail() tea.Cmd {
+	t := a.selected()
+	if t == nil {
+		return nil
+	}
+	a.detail = detailScreen{key: t.Key(), open: true}
+	a.show(screenDetail)
+	return a.detail.pull(a)
+}
+
+// pull asks for the detail while its screen is shown.
+func (d *detailScreen) pull(a *app) tea.Cmd {
+	if !d.open || d.asking || a.screen != screenDetail {
+		return nil
+	}
+	d.asking = true
+	key := d.key
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(a.ctx, snapshotDeadline)
+		defer cancel()
+		got, err := a.ctrl.Detail(ctx, key)
+		return detailMsg{key: key, got: got, err: err}
+	}
+}
+
+func (d *detailScreen) receive(_ *app, m detailMsg) {
+	if m.key != d.key {
+		return // of a task that is no longer shown
+	}
+	d.asking, d.err = false, m.err
+	if m.err == nil && m.got != nil {
+		d.got = m.got
+	}
+}
+
+func (d *detailScreen) view(a *app, w, h int, stale bool) []string {
+	title := a.f(a.text.DetailTitle, clean(d.key.Replica)+" "+a.glyphs.sep+" "+clean(d.key.Database))
+	if d.got == nil {
+		say, tok := a.text.Connecting, dim
+		if d.err != nil {
+			say, tok = clean(d.err.Error()), bad
+		}
+		return []string{a.rule(w, title, "", true), "", a.newLine(w).gap(3).put(tok, say).String()}
+	}
+	t := &d.got.Task
+	if s := a.feed.snap; s != nil && s.Task(d.key) != nil {
+		t = s.Task(d.key) // as fresh as the other screens
+	}
+	text := d.text(a, t, w)
+	body := d.pager.view(text, h-2)
+	facts := d.pager.more(a)
+	if d.err != nil {
+		facts = cut(clean(d.err.Error()), w/2, a.glyphs.tail)
+	}
+	return append([]string{a.rule(w, title, facts, true), a.taskFacts(t, w, stale)}, body...)
+}
+
+// text is the whole page.
+func (d *detailScreen) text(a *app, t *core.Task, w int) []string {
+	left, right := d.progress(a, t), d.settings(a, t)
+	var out []string
+	if w >= 110 {
+		half := w/2 - 2
+		out = append(out, beside(a.pairs(left, half), a.pairs(right, half), half, 3)...)
+	} else {
+		out = append(out, a.pairs(append(left, right...), w)...)
+	}
+	if t.LastError != "" {
+		out = append(out, "", a.heading(a.text.LastError))
+		for _, r := range wrap(clean(t.LastError), w-4) {
+			out = append(out, a.newLine(w).gap(2).put(bad, r).String())
+		}
+	}
+	out = append(out, "")
+	out = append(out, d.charts(a, w)...)
+	out = append(out, "", a.heading(a.text.Gaps))
+	if len(d.got.Gaps) == 0 {
+		out = append(out, a.newLine(w).gap(2).put(dim, a.text.None).String())
+	}
+	for _, g := range d.got.Gaps {
+		out = append(out, a.newLine(w).gap(2).put(dim, a.moment(g.At)).gap(2).
+			put(bad, a.f(a.text.GapIs, g.Vgroup, grouped(g.From), grouped(g.To-1), grouped(g.To-g.From))).String())
+	}
+	out = append(out, "", a.heading(a.text.DDLHistory))
+	if len(d.got.DDL) == 0 {
+		out = append(out, a.newLine(w).gap(2).put(dim, a.text.None).String())
+	}
+	for i := len(d.got.DDL) - 1; i >= 0; i-- {
+		e := &d.got.DDL[i]
+		out = append(out, a.newLine(w).gap(2).cell(dim, a.moment(e.At), 12, false).gap(2).
+			cell(dim, "vg "+strconv.Itoa(int(e.Vgroup)), 7, false).gap(1).put(plain, clean(e.Text)).String())
+	}
+	return out
+}
+
+func (a *app) heading(s string) string { return a.newLine(a.w).gap(1).put(strong, s).String() }
+
+// fact is a name and its value.
+type fact struct {
+	name, value string
+	tok         token
+}
+
+// pairs lists facts with their values aligned.
+func (a *app) pairs(facts []fact, w int) []string {
+	var out []string
+	for _, f := range facts {
+		for i, r := range wrap(f.value, max(10, w-22)) {
+			l := a.newLine(w).gap(1)
+			if i == 0 {
+				l.put(dim, f.name)
+			}
+			out = append(out, l.fill(21).put(f.tok, r).String())
+		}
+	}
+	return out
+}
+
+func (d *detailScreen) progress(a *app, t *core.Task) []fact {
+	c := a.text.Col
+	f := []fact{
+		{c.State, a.stateGlyph(t.State) + " " + a.stateWord(t) + " " + a.glyphs.sep + " " + a.ago(t.Since), stateToken(t)},
+		{a.text.Desired, a.text.DesiredWord[t.Desired], plain},
+		{c.Diff, a.count(t.Diff, 20), plain},
+		{c.Lag, a.lagCell(t).text, plain},
+		{c.ETA, etaCell(t.Diff, t.EtaMS).text, plain},
+		{a.text.Throughput, metric(t.Rate.Messages, "msg/s") + ", " + size(int64(t.Rate.Bytes)) + "/s", plain},
+		{a.text.Totals, a.f(a.text.TotalsAre, grouped(t.Totals.Messages), size(t.Totals.Bytes), grouped(t.Totals.Commits), grouped(t.Totals.DDL)), plain},
+		{a.text.Retries, grouped(t.Totals.Retries), plain},
+		{a.text.QueueName, size(t.QueueBytes) + " / " + size(t.QueueLimit), plain},
+		{a.text.Workers, strconv.Itoa(t.Workers), plain},
+		{a.text.LastCommit, a.ago(t.LastCommit), plain},
+		{a.text.Quarantined, strconv.Itoa(d.got.Poisoned), plain},
+	}
+	if d.got.Poisoned > 0 {
+		f[len(f)-1].tok = warn
+	}
+	if t.Rate.Rows >= 0 {
+		f[5].value += ", " + metric(t.Rate.Rows, "rows/s")
+	}
+	for _, warning := range t.Warnings {
+		f = append(f, fact{a.text.Warning, clean(warning), warn})
+	}
+	return f
+}
+
+func (d *detailScreen) settings(a *app, t *core.Task) []fact {
+	r := &d.got.Replica
+	dbs := strings.Join(r.Databases, ", ")
+	if r.AllDatabases {
+		dbs = a.text.AllOfThem
+	}
+	if len(r.Exclude) > 0 {
+		dbs += " " + a.f(a.text.Except, strings.Join(r.Exclude, ", "))
+	}
+	version := func(url, v string) string {
+		if v == "" {
+			return clean(url)
+		}
+		return clean(url) + " (" + clean(v) + ")"
+	}
+	f := []fact{
+		{a.text.Col.Source, version(t.Source, t.SourceVersion), plain},
+		{a.text.Col.Sink, version(t.Sink, t.SinkVersion), plain},
+		{a.text.Topic, clean(t.Topic), plain},
+		{a.text.Group, clean(t.Group), plain},
+		{a.text.Precision, clean(t.Precision), plain},
+		{a.text.Databases, clean(dbs), plain},
+		{a.text.Declared, string(r.Origin), plain},
+		{a.text.StartFrom, r.StartFrom, plain},
+		{a.text.NewDatabases, a.newDatabases(r), plain},
+		{a.text.CreateDatabases, a.yes(r.CreateDatabases), plain},
+		{a.text.TwoWay, orDash(clean(r.TwoWay)), plain},
+		{a.text.Limits, a.f(a.text.LimitsAre, limit(r.MaxLagS), limit(r.MaxInterruptedS)), plain},
+	}
+	if r.Undeclared {
+		f[6].value += " " + a.glyphs.sep + " " + a.text.Undeclared
+		f[6].tok = warn
+	}
+	return f
+}
+
+func (a *app) newDatabases(r *core.Replica) string {
+	if r.NoNewDatabases || !r.AllDatabases {
+		return a.text.No
+	}
+	return a.f(a.text.EverySpan, span(time.Duration(r.CheckIntervalS)*time.Second))
+}
+
+func (a *app) yes(b bool) string {
+	if b {
+		return a.text.Yes
+	}
+	return a.text.No
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return unknown
+	}
+	return s
+}
+
+func limit(s int64) string {
+	if s <= 0 {
+		return unknown
+	}
+	return span(time.Duration(s) * time.Second)
+}
+
+// charts draws throughput and lag over a quarter of an hour and over a day.
+func (d *detailScreen) charts(a *app, w int) []string {
+	one := func(title string, points []core.Throughput, get func(*core.Throughput) int64, label func(int64) string) chart {
+		c := chart{title: title, label: label}
+		for i := range points {
+			c.values = append(c.values, get(&points[i]))
+		}
+		if n := len(points); n > 0 {
+			c.from, c.to = points[0].At.In(a.zone).Format("15:04"), points[n-1].At.In(a.zone).Format("15:04")
+		}
+		return c
+	}
+	rate := func(points []core.Throughput) func(*core.Throughput) int64 {
+		step := int64(1)
+		if len(points) > 1 {
+			step = max(1, int64(points[1].At.Sub(points[0].At)/time.Second))
+		}
+		return func(p *core.Throughput) int64 { return p.Bytes / step }
+	}
+	perSecond := func(n int64) string { return size(n) + "/s" }
+	lag := func(p *core.Throughput) int64 { return p.LagMS }
+	m, day := d.got.Minutes, d.got.Day
+	all := []chart{
+		one(a.text.Chart15, m, rate(m), perSecond), one(a.text.ChartLag15, m, lag, spanMS),
+		one(a.text.Chart24, day, rate(day), perSecond), one(a.text.ChartLag24, day, lag, spanMS),
+	}
+	var out []string
+	if w < 110 {
+		for _, c := range all {
+			out = append(append(out, c.draw(a, w-1, 4)...), "")
+		}
+		return out
+	}
+	half := w/2 - 2
+	for i := 0; i < len(all); i += 2 {
+		out = append(out, beside(all[i].draw(a, half, 5), all[i+1].draw(a, half, 5), half, 3)...)
+		out = append(out, "")
+	}
+	return out
+}

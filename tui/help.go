@@ -1,0 +1,116 @@
+package tui
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	tea "github.com/charmbracelet/bubbletea"
+)
+
+// footActions are the hints of the footer in their order.
+func (a *app) footActions() []action {
+	keys := slices.DeleteFunc(a.enabled(), func(act action) bool { return act.foot == 0 })
+	slices.SortStableFunc(keys, func(x, y action) int { return cmp.Compare(x.foot, y.foot) })
+	return keys
+}
+
+// helpBox lists every key by scope, then what the numbers mean.
+type helpBox struct {
+	grace
+	pager pager
+}
+
+func (a *app) openHelp() tea.Cmd { return a.open(&helpBox{}) }
+
+func (d *helpBox) title(a *app) string {
+	if more := d.pager.more(a); more != "" {
+		return a.text.HelpTitle + " " + a.glyphs.sep + " " + more
+	}
+	return a.text.HelpTitle
+}
+
+func (d *helpBox) press(a *app, k tea.KeyMsg) tea.Cmd {
+	switch k.String() {
+	case "up", "k":
+		d.pager.move(motion{by: -1})
+	case "down", "j":
+		d.pager.move(motion{by: 1})
+	case "pgup", "ctrl+b":
+		d.pager.move(motion{pages: -1})
+	case "pgdown", "ctrl+f", " ":
+		d.pager.move(motion{pages: 1})
+	case "home", "g":
+		d.pager.move(motion{toTop: true})
+	case "end", "G":
+		d.pager.move(motion{toEnd: true})
+	default:
+		a.closeDialog()
+	}
+	return nil
+}
+
+func (d *helpBox) body(a *app, w, h int) []string {
+	var out []string
+	for _, s := range scopes {
+		out = append(out, a.newLine(w).put(strong, a.text.Scope[s]).String())
+		for _, act := range actions {
+			if homeScope(act) != s || act.acts && a.readOnly() {
+				continue
+			}
+			l := a.newLine(w).gap(2).put(accent, a.keysOf(act)).fill(16)
+			out = append(out, l.gap(1).put(plain, a.text.Act[act.id].long).String())
+		}
+		out = append(out, "")
+	}
+	out = append(out, a.newLine(w).put(strong, a.text.Meanings).String())
+	for _, s := range a.text.Meaning {
+		for i, r := range wrap(s, w-4) {
+			out = append(out, a.newLine(w).gap(2+2*min(i, 1)).put(plain, r).String())
+		}
+	}
+	return d.pager.view(out, min(h, len(out)))
+}
+
+// homeScope is the first scope of an action, under which it is listed.
+func homeScope(act action) scope {
+	for _, s := range scopes {
+		if act.scope&s != 0 {
+			return s
+		}
+	}
+	return scopeGlobal
+}
+
+func (a *app) keysOf(act action) string {
+	if len(act.keys) == 0 {
+		return ":" + string(act.id)
+	}
+	names := make([]string, len(act.keys))
+	for i, k := range act.keys {
+		names[i] = a.key(k)
+	}
+	return strings.Join(names, " ")
+}
+
+// KeyTable is the table of all keys in Markdown, as the README has it.
+func KeyTable() string {
+	var b strings.Builder
+	b.WriteString("| Key | Where | What it does |\n|---|---|---|\n")
+	for _, s := range scopes {
+		for _, act := range actions {
+			if homeScope(act) != s {
+				continue
+			}
+			names := []string{"`:" + string(act.id) + "`"}
+			if len(act.keys) > 0 {
+				names = names[:0]
+				for _, k := range act.keys {
+					names = append(names, "`"+keyName(k)+"`")
+				}
+			}
+			b.WriteString("| " + strings.Join(names, " ") + " | " + english.Scope[s] + " | " + english.Act[act.id].long + " |\n")
+		}
+	}
+	return b.String()
+}

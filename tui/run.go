@@ -1,0 +1,126 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/term"
+	"github.com/muesli/termenv"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+// Mode is how the console came to its instance.
+type Mode string
+
+// The modes. They decide what leaving means.
+const (
+	InProcess Mode = "in-process" // the instance ends with this process
+	Attached  Mode = "attached"   // over a socket: leaving stops nothing
+	Demo      Mode = "demo"       // in this process, with data that goes away
+)
+
+// Exit says what the operator chose on leaving.
+type Exit int
+
+// How a console ends.
+const (
+	Left       Exit = iota // nothing is asked for; also when ctx ended
+	StopAll                // the caller shuts the instance of this process down
+	HandedOver             // a background instance has taken over
+)
+
+// Options are what a console needs.
+type Options struct {
+	Controller core.Controller
+	Mode       Mode
+	ReadOnly   bool           // hides and refuses everything that acts
+	Config     *config.Config // console settings, and shown without secrets; may be nil
+	// Handover gives the instance of this process to a background one. It is
+	// nil where that is not possible.
+	Handover func(ctx context.Context) error
+	Paths    map[string]string // for the info screen: name → path
+	User     string            // the login name, for the events
+	In       io.Reader         // nil: the terminal
+	Out      io.Writer         // nil: the terminal
+}
+
+// leaveTime bounds how long a terminal may take to be restored. One that does
+// not read is left as it is: the process must be able to end.
+const leaveTime = 1500 * time.Millisecond
+
+// Run shows the console until the operator leaves or ctx ends, and restores
+// the terminal. It returns within two seconds of the end of ctx whatever the
+// terminal does. The caller owns the signals.
+func Run(ctx context.Context, o Options) (Exit, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	out := o.Out
+	if out == nil {
+		out = os.Stdout
+	}
+	a := newApp(ctx, o)
+	a.useTerminal(out)
+
+	screen := newScreenWriter(out)
+	a.out = screen
+	opts := []tea.ProgramOption{
+		tea.WithContext(ctx), tea.WithAltScreen(), tea.WithoutSignalHandler(),
+		tea.WithFPS(10), tea.WithOutput(screen.output()),
+	}
+	if o.In != nil {
+		opts = append(opts, tea.WithInput(o.In))
+	}
+	p := tea.NewProgram(a, opts...)
+	screen.start(func() { p.Send(repaintMsg{}) })
+
+	done := make(chan error, 1)
+	go func() { _, err := p.Run(); done <- err }()
+	err := await(ctx, done)
+	if errors.Is(err, tea.ErrProgramPanic) {
+		// Bubble Tea leaves the last bytes to the writer; they must be out
+		// before the caller prints.
+		a.exit = Left
+	}
+	screen.close(leaveTime)
+	switch {
+	case ctx.Err() != nil:
+		return Left, nil
+	case err != nil:
+		return a.exit, fmt.Errorf("run the console: %w", err)
+	}
+	return a.exit, nil
+}
+
+// await waits for the program, but not for ever once ctx ended.
+func await(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(leaveTime):
+		return ctx.Err()
+	}
+}
+
+// useTerminal takes the colour depth from the terminal and the environment
+// (NO_COLOR, COLORTERM, TERM).
+func (a *app) useTerminal(out io.Writer) {
+	a.depth = termenv.NewOutput(out).EnvColorProfile()
+	if f, isFile := out.(term.File); isFile && !term.IsTerminal(f.Fd()) {
+		a.depth = termenv.Ascii
+	}
+	a.dark = lipgloss.HasDarkBackground()
+	a.setTheme()
+}

@@ -1,0 +1,125 @@
+package tui
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/charmbracelet/x/term"
+)
+
+// queueLimit bounds what waits for a slow terminal, in bytes. More than a few
+// frames are of no use to anybody: they are dropped and the screen is drawn
+// anew once the terminal reads again.
+const queueLimit = 256 << 10
+
+// repaintMsg asks for the whole screen: some of it was dropped.
+type repaintMsg struct{}
+
+// screenWriter stands between Bubble Tea and the terminal so that a terminal
+// that stops reading (Ctrl-S, a dead link) blocks nobody: Write never waits.
+// Bubble Tea holds its one lock while it writes; a Write that blocks would
+// hang its event loop and with it the way out.
+type screenWriter struct {
+	out  io.Writer
+	mu   sync.Mutex
+	wake *sync.Cond
+	buf  []byte
+	lost bool // something was dropped since the queue was last empty
+	end  bool
+	done chan struct{} // closed when the writing goroutine has ended
+}
+
+func newScreenWriter(out io.Writer) *screenWriter {
+	w := &screenWriter{out: out, done: make(chan struct{})}
+	w.wake = sync.NewCond(&w.mu)
+	return w
+}
+
+// output is the writer as Bubble Tea needs it: with the descriptor of the
+// terminal, if it is one, to ask for the window's size.
+func (w *screenWriter) output() io.Writer {
+	if f, isFile := w.out.(term.File); isFile {
+		return terminal{File: f, w: w}
+	}
+	return w
+}
+
+// terminal is a terminal whose Write goes through the queue.
+type terminal struct {
+	term.File
+	w *screenWriter
+}
+
+func (t terminal) Write(p []byte) (int, error) { return t.w.Write(p) }
+
+// Write queues p. It is safe for concurrent use and never blocks.
+func (w *screenWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buf)+len(p) > queueLimit {
+		w.lost = true
+		return len(p), nil
+	}
+	w.buf = append(w.buf, p...)
+	w.wake.Signal()
+	return len(p), nil
+}
+
+// WriteString implements io.StringWriter.
+func (w *screenWriter) WriteString(s string) (int, error) { return w.Write([]byte(s)) }
+
+// start runs the goroutine that writes; close ends it. repaint is called when
+// the terminal reads again after something was dropped.
+func (w *screenWriter) start(repaint func()) { go w.loop(repaint) }
+
+func (w *screenWriter) loop(repaint func()) {
+	defer close(w.done)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for {
+		for len(w.buf) == 0 && !w.end {
+			w.wake.Wait()
+		}
+		if len(w.buf) == 0 {
+			return
+		}
+		p := w.buf
+		w.buf = nil
+		w.mu.Unlock()
+		_, err := w.out.Write(p)
+		w.mu.Lock()
+		if err != nil {
+			// The terminal is gone. Its program ends with its context; until
+			// then there is nobody to show anything to.
+			w.buf = nil
+			if w.end {
+				return
+			}
+			continue
+		}
+		if w.lost && len(w.buf) == 0 && !w.end {
+			w.lost = false
+			w.mu.Unlock()
+			repaint()
+			w.mu.Lock()
+		}
+	}
+}
+
+// close writes what is queued, waiting at most d for the terminal. The
+// goroutine may outlive it in a write that the terminal never takes.
+func (w *screenWriter) close(d time.Duration) {
+	w.mu.Lock()
+	w.end = true
+	if w.lost {
+		// The way out of the alternate screen may be among what was dropped.
+		w.buf = append(w.buf, "\x1b[0m\x1b[?2004l\x1b[?25h\x1b[?1049l"...)
+	}
+	w.wake.Signal()
+	w.mu.Unlock()
+	select {
+	case <-w.done:
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,336 @@
+package tui
+
+import (
+	"cmp"
+	"strconv"
+	"strings"
+	"time"
+
+	"tdreplica/core"
+)
+
+// rank orders tasks by need: trouble first, and what still has to catch up
+// before what is done.
+func rank(t *core.Task) int {
+	switch t.State {
+	case core.Failed:
+		return 0
+	case core.Interrupted:
+		return 1
+	case core.Starting:
+		return 2
+	case core.Running:
+		if t.Phase == core.CatchingUp {
+			return 3
+		}
+		return 4
+	case core.Stopping:
+		return 5
+	case core.Removing:
+		return 6
+	}
+	return 7
+}
+
+// apply takes a new snapshot onto the screen.
+func (a *app) apply() {
+	snap := a.feed.snap
+	if snap == nil {
+		return
+	}
+	rows := make([]*core.Task, 0, len(snap.Tasks))
+	for i := range snap.Tasks {
+		if t := &snap.Tasks[i]; a.filter.task(t) {
+			rows = append(rows, t)
+		}
+	}
+	a.tasks.setNatural(rows, func(x, y *core.Task) int {
+		return cmp.Or(rank(x)-rank(y), strings.Compare(x.Replica, y.Replica), x.Number-y.Number)
+	})
+	a.selectTask()
+}
+
+// selected is the task that the lower panes and the detail show.
+func (a *app) selected() *core.Task { return a.tasks.current() }
+
+// selectTask shows the task under the cursor in the lower panes.
+func (a *app) selectTask() {
+	t := a.selected()
+	if t == nil {
+		a.vgroups.setRows(nil)
+		a.applyEvents()
+		return
+	}
+	rows := make([]*core.Vgroup, len(t.Vgroups))
+	for i := range t.Vgroups {
+		rows[i] = &t.Vgroups[i]
+	}
+	a.vgroups.setRows(rows)
+	a.applyEvents()
+}
+
+// byNumber compares two numbers of tasks.
+func byNumber[R any](f func(*R) int64) func(a, b *R) int {
+	return func(a, b *R) int { return cmp.Compare(f(a), f(b)) }
+}
+
+func byText[R any](f func(*R) string) func(a, b *R) int {
+	return func(a, b *R) int { return strings.Compare(f(a), f(b)) }
+}
+
+// taskColumns describes the tasks screen's table.
+func (a *app) taskColumns() []column[core.Task] {
+	c := a.text.Col
+	number := func(f func(*core.Task) int64) func(*core.Task) string {
+		return func(t *core.Task) string { return strconv.FormatInt(f(t), 10) }
+	}
+	diff := func(t *core.Task) int64 { return t.Diff }
+	lag := func(t *core.Task) int64 { return t.LagMS }
+	eta := func(t *core.Task) int64 { return t.EtaMS }
+	return []column[core.Task]{
+		{id: "replica", title: c.Replica, width: 7, most: 16,
+			draw:  func(t *core.Task) cell { return cell{clean(t.Replica), plain} },
+			order: byText(func(t *core.Task) string { return t.Replica })},
+		{id: "task", title: c.Task, width: 4, right: true, drop: 8,
+			draw:  func(t *core.Task) cell { return cell{strconv.Itoa(t.Number), dim} },
+			order: byNumber(func(t *core.Task) int64 { return int64(t.Number) })},
+		{id: "pair", title: c.Pair, width: 20, most: 48, drop: 6,
+			draw:  func(t *core.Task) cell { return cell{a.pair(t.Source, t.Sink), plain} },
+			order: byText(func(t *core.Task) string { return t.Source + " " + t.Sink }),
+			raw:   func(t *core.Task) string { return t.Source + " " + t.Sink }},
+		{id: "database", title: c.Database, width: 8, most: 24,
+			draw:  func(t *core.Task) cell { return cell{clean(t.Database), plain} },
+			order: byText(func(t *core.Task) string { return t.Database })},
+		{id: "state", title: c.State, width: 14,
+			draw:  a.stateCell,
+			order: func(x, y *core.Task) int { return rank(x) - rank(y) },
+			raw:   func(t *core.Task) string { return string(t.State) }},
+		{id: "diff", title: c.Diff, width: 11, right: true,
+			draw: a.diffCell, order: byNumber(diff), raw: number(diff)},
+		{id: "trend", width: 1, gap: 1, draw: a.trendCell,
+			raw: number(func(t *core.Task) int64 { return int64(t.Trend) })},
+		{id: "lag", title: c.Lag, width: 9, gap: 1, right: true,
+			draw: a.lagCell, order: byNumber(lag), raw: number(lag)},
+		{id: "rate", title: c.Rate, width: 9, right: true, drop: 3,
+			draw:  func(t *core.Task) cell { return rateCell(t.State.Live(), t.Rate.Versions) },
+			order: func(x, y *core.Task) int { return cmp.Compare(x.Rate.Versions, y.Rate.Versions) },
+			raw:   func(t *core.Task) string { return strconv.FormatFloat(t.Rate.Versions, 'f', 1, 64) }},
+		{id: "eta", title: c.ETA, width: 6, right: true, drop: 4,
+			draw:  func(t *core.Task) cell { return etaCell(t.Diff, t.EtaMS) },
+			order: byNumber(eta), raw: number(eta)},
+		{id: "since", title: c.Since, width: 6, right: true, drop: 7,
+			draw:  func(t *core.Task) cell { return cell{a.ago(t.Since), dim} },
+			order: func(x, y *core.Task) int { return y.Since.Compare(x.Since) },
+			raw:   func(t *core.Task) string { return stamp(t.Since) }},
+		{id: "history", title: c.History, width: 10, drop: 5,
+			draw: func(t *core.Task) cell { return a.sparkCell(t.State.Live(), t.Diff, t.History) },
+			raw:  func(*core.Task) string { return "" }},
+		{id: "note", title: c.Note, width: 24, fill: true, drop: 9,
+			draw:  func(t *core.Task) cell { return cell{a.note(t), stateToken(t)} },
+			order: byText(func(t *core.Task) string { return t.Note }),
+			raw:   func(t *core.Task) string { return t.Note }},
+	}
+}
+
+// pair shows two endpoints without their scheme, which is the same almost
+// everywhere; the detail shows them whole.
+func (a *app) pair(source, sink string) string {
+	return host(source) + " " + a.glyphs.arrow + " " + host(sink)
+}
+
+func host(url string) string {
+	if _, after, found := strings.Cut(url, "://"); found && !strings.HasPrefix(url, "https") && !strings.HasPrefix(url, "wss") {
+		return clean(after)
+	}
+	return clean(url)
+}
+
+// stateGlyph is the sign of a state: its shape says as much as its colour.
+func (a *app) stateGlyph(s core.State) string {
+	if a.glyphs == &asciiGlyphs {
+		return map[core.State]string{core.Failed: "!", core.Interrupted: "~", core.Starting: "+",
+			core.Running: "*", core.Stopping: "-", core.Removing: "x", core.Stopped: "."}[s]
+	}
+	switch s {
+	case core.Failed:
+		return "✖"
+	case core.Interrupted:
+		return "◐"
+	case core.Running:
+		return "●"
+	case core.Stopped:
+		return "○"
+	case core.Removing:
+		return "✕"
+	}
+	return "◌"
+}
+
+func stateToken(t *core.Task) token {
+	switch t.State {
+	case core.Failed:
+		return bad
+	case core.Interrupted:
+		return warn
+	case core.Stopped, core.Stopping, core.Removing:
+		return dim
+	}
+	return plain
+}
+
+// stateWord is the state and, of a running task, whether it is still behind.
+func (a *app) stateWord(t *core.Task) string {
+	if t.State == core.Running && t.Phase == core.CatchingUp {
+		return a.text.CatchingUp
+	}
+	return a.text.State[t.State]
+}
+
+func (a *app) stateCell(t *core.Task) cell {
+	if p := a.pending[t.Key()]; p != nil {
+		return cell{a.glyphs.pending() + " " + p.word, accent}
+	}
+	return cell{a.stateGlyph(t.State) + " " + a.stateWord(t), stateToken(t)}
+}
+
+func (g *glyphs) pending() string {
+	if g == &asciiGlyphs {
+		return "+"
+	}
+	return "◌"
+}
+
+func (a *app) diffCell(t *core.Task) cell {
+	switch {
+	case t.Diff == core.Unknown:
+		return cell{a.glyphs.dash, dim}
+	case t.Diff == 0, !t.State.Live() && t.State != core.Failed:
+		return cell{a.count(t.Diff, 11), dim}
+	}
+	return cell{a.count(t.Diff, 11), plain}
+}
+
+// count is a grouped number in at most w cells; a larger one is rounded.
+func (a *app) count(n int64, w int) string {
+	if n < 0 {
+		return a.glyphs.dash
+	}
+	if s := grouped(n); len(s) <= w {
+		return s
+	}
+	return strings.TrimRight(metric(float64(n), ""), " ")
+}
+
+func (a *app) trendCell(t *core.Task) cell {
+	switch {
+	case t.Diff <= 0 || !t.State.Live():
+		return cell{}
+	case t.Trend > 0:
+		return cell{a.glyphs.up, warn}
+	case t.Trend < 0:
+		return cell{a.glyphs.down, dim}
+	}
+	return cell{}
+}
+
+// lagCell shows how old the oldest unapplied message is. A task without any
+// is not behind: a quiet source is shown as idle, not as lag.
+func (a *app) lagCell(t *core.Task) cell {
+	switch {
+	case t.State == core.Stopped || t.LagMS == core.Unknown:
+		return cell{a.glyphs.dash, dim}
+	case t.Diff == 0 && t.LagMS == 0 && t.IdleMS >= time.Minute.Milliseconds():
+		return cell{a.text.Idle + " " + spanMS(t.IdleMS), dim}
+	case t.LagMS == 0:
+		return cell{"0 s", dim}
+	}
+	return cell{spanMS(t.LagMS), plain}
+}
+
+func rateCell(live bool, rate float64) cell {
+	switch {
+	case !live || rate < 0:
+		return cell{unknown, dim}
+	case rate == 0:
+		return cell{"0 /s", dim}
+	}
+	return cell{metric(rate, "/s"), plain}
+}
+
+func etaCell(diff, eta int64) cell {
+	if diff <= 0 || eta < 0 {
+		return cell{unknown, dim}
+	}
+	return cell{spanMS(eta), plain}
+}
+
+// sparkCell draws the diff's history. A caught-up task's is dim.
+func (a *app) sparkCell(live bool, diff int64, history []int64) cell {
+	if !live && diff <= 0 || len(history) == 0 {
+		return cell{a.glyphs.dash, dim}
+	}
+	s := sparkline(squeeze(history, 10), 10, a.glyphs)
+	if diff == 0 {
+		return cell{s, dim}
+	}
+	return cell{s, plain}
+}
+
+// squeeze makes at most w values out of many: the highest of each stretch.
+func squeeze(values []int64, w int) []int64 {
+	if len(values) <= w || w <= 0 {
+		return values
+	}
+	out := make([]int64, w)
+	for i := range out {
+		from, to := i*len(values)/w, (i+1)*len(values)/w
+		for _, v := range values[from:to] {
+			out[i] = max(out[i], v)
+		}
+	}
+	return out
+}
+
+// note says why a task is as it is: the engine's words, the retry, or a
+// warning while all is well.
+func (a *app) note(t *core.Task) string {
+	s := clean(t.Note)
+	if t.State == core.Interrupted {
+		s += a.retry(t)
+	}
+	if s == "" && len(t.Warnings) > 0 {
+		s = clean(t.Warnings[0])
+	}
+	return s
+}
+
+func (a *app) retry(t *core.Task) string {
+	s := ""
+	if t.Retry.Tries > 0 {
+		s += " " + a.glyphs.sep + " " + a.f(a.text.Try, t.Retry.Tries)
+	}
+	if !t.Retry.Next.IsZero() {
+		if in := t.Retry.Next.Sub(a.now); in > 0 {
+			s += " " + a.glyphs.sep + " " + a.f(a.text.NextTryIn, wholeSpan(in))
+		} else {
+			s += " " + a.glyphs.sep + " " + a.text.TryingNow
+		}
+	}
+	return s
+}
+
+// ago is how long ago t was.
+func (a *app) ago(t time.Time) string {
+	if t.IsZero() {
+		return a.glyphs.dash
+	}
+	return wholeSpan(a.now.Sub(t))
+}
+
+// stamp is a time as files have it.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
+}

@@ -1,0 +1,75 @@
+package tui
+
+import (
+	"os"
+	"strings"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+// text is the catalogue: every word that the console shows by itself. Notes
+// and events come from the instance, in English. A test holds both languages
+// against each other: no text is missing, formats take the same values.
+type text struct {
+	Col struct {
+		Replica, Task, Pair, Source, Sink, Database, State, Diff, Lag, Rate, ETA, Since, History, Note string
+		Vgroup, Current, Committed, Latest, LastApplied                                                string
+	}
+	State       map[core.State]string
+	DesiredWord map[core.Desired]string
+	Outcome     map[core.Outcome]string
+	Vgroup      map[string]string // states and steps of a vgroup
+	Mode        map[Mode]string
+	Scope       map[scope]string
+	Act         map[actionID]actText
+	Meaning     []string
+
+	CatchingUp, CaughtUp, Idle, Up, ReadOnly, WorstLag, CountTasks                 string
+	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered        string
+	NothingMatches, VgroupsTitle, VgroupsOf, CountVgroups, CountVgroupsHead        string
+	EventsTitle, EventsOf, EventsAll, Following, NotFollowing, AllLevels, FromWarn string
+	OnlyErrors, FilterIs, EventsFailed, NoEvents, TheInstance                      string
+	Try, NextTryIn, TryingNow, InStep, Queue, CommitAgo, WALForever, HeadRoom      string
+	TooSmall, Connecting, NoData, EmptyTitle, EmptyHow, EmptyCommand               string
+	EmptyReadOnly, NoAnswer, LostFor, PausedFor, NotRunning, OldFor                string
+	Dismiss, ReadOnlyRefused, RefreshIs, FilterHelp, NoSuchAction, AndMore         string
+	Cancel, StopTitle, StopSays, StopDo, RestartTitle, RestartSays, RestartDo      string
+	Restarting, WALKeeps, OneReplica, RemoveTitle, RemoveStops, RemoveAsking       string
+	RemoveKept, RemoveLeft, TypeName, RemoveDo                                     string
+	QuitTitle, QuitSays, QuitKeep, QuitKeepSays, QuitStop, QuitStopSays            string
+	QuitDemo, QuitDemoDo, HandingOver                                              string
+	FormTitle, FormHelp, User, Password, SameAsSource, Inspecting, Next            string
+	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere          string
+	PickOnlySink, PickWillCreate, Creating                                         string
+	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput     string
+	Totals, TotalsAre, Retries, QueueName, Workers, LastCommit, Quarantined        string
+	Warning, Topic, Group, Precision, Databases, AllOfThem, Except, Declared       string
+	Undeclared, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay        string
+	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24           string
+	ChartNow, HelpTitle, Meanings, InfoTitle, Instance, Version, Process           string
+	StateDir, ModeName, Refresh, ThemeName, Configuration                          string
+	Copied, WriteTitle, WritePath, WriteHelp, WriteKinds, WriteFailed, Written     string
+}
+
+// actText names an action: short for the footer, long for help and palette.
+type actText struct{ short, long string }
+
+// languageOf chooses the language: the configured one, else the locale's.
+func languageOf(c *config.Config) *text {
+	lang := "auto"
+	if c != nil && c.Console.Lang != "" {
+		lang = c.Console.Lang
+	}
+	if lang == "auto" {
+		for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+			if lang = os.Getenv(name); lang != "" {
+				break
+			}
+		}
+	}
+	if strings.HasPrefix(lang, "zh") {
+		return &chinese
+	}
+	return &english
+}

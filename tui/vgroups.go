@@ -1,0 +1,161 @@
+package tui
+
+import (
+	"cmp"
+	"strconv"
+	"time"
+
+	"tdreplica/core"
+)
+
+// vgroupColumns describes the table of the selected task's vgroups.
+func (a *app) vgroupColumns() []column[core.Vgroup] {
+	c := a.text.Col
+	version := func(id, title string, drop int, f func(*core.Vgroup) int64) column[core.Vgroup] {
+		return column[core.Vgroup]{id: id, title: title, width: 12, right: true, drop: drop,
+			draw: func(v *core.Vgroup) cell {
+				if f(v) < 0 {
+					return cell{a.glyphs.dash, dim}
+				}
+				return cell{a.count(f(v), 12), plain}
+			},
+			order: byNumber(f),
+			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(f(v), 10) }}
+	}
+	return []column[core.Vgroup]{
+		{id: "vgroup_id", title: c.Vgroup, width: 6, right: true,
+			draw:  func(v *core.Vgroup) cell { return cell{strconv.Itoa(int(v.ID)), plain} },
+			order: byNumber(func(v *core.Vgroup) int64 { return int64(v.ID) })},
+		version("current", c.Current, 0, func(v *core.Vgroup) int64 { return v.Current }),
+		version("committed", c.Committed, 6, func(v *core.Vgroup) int64 { return v.Committed }),
+		version("latest", c.Latest, 0, func(v *core.Vgroup) int64 { return v.Latest }),
+		{id: "diff", title: c.Diff, width: 11, right: true,
+			draw: func(v *core.Vgroup) cell {
+				if v.Diff < 0 {
+					return cell{a.glyphs.dash, dim}
+				}
+				return cell{a.count(v.Diff, 11), zeroDim(v.Diff)}
+			},
+			order: byNumber(func(v *core.Vgroup) int64 { return v.Diff }),
+			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(v.Diff, 10) }},
+		{id: "lag", title: c.Lag, width: 6, right: true, drop: 3,
+			draw:  func(v *core.Vgroup) cell { return cell{spanMS(v.LagMS), zeroDim(v.LagMS)} },
+			order: byNumber(func(v *core.Vgroup) int64 { return v.LagMS }),
+			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(v.LagMS, 10) }},
+		{id: "rate", title: c.Rate, width: 9, right: true, drop: 5,
+			draw:  func(v *core.Vgroup) cell { return rateCell(true, v.Rate) },
+			order: func(x, y *core.Vgroup) int { return cmp.Compare(x.Rate, y.Rate) },
+			raw:   func(v *core.Vgroup) string { return strconv.FormatFloat(v.Rate, 'f', 1, 64) }},
+		{id: "eta", title: c.ETA, width: 6, right: true, drop: 4,
+			draw:  func(v *core.Vgroup) cell { return etaCell(v.Diff, v.EtaMS) },
+			order: byNumber(func(v *core.Vgroup) int64 { return v.EtaMS }),
+			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(v.EtaMS, 10) }},
+		{id: "last_at", title: c.LastApplied, width: 12, drop: 7,
+			draw:  func(v *core.Vgroup) cell { return cell{a.moment(v.LastAt), dim} },
+			order: func(x, y *core.Vgroup) int { return x.LastAt.Compare(y.LastAt) },
+			raw:   func(v *core.Vgroup) string { return stamp(v.LastAt) }},
+		{id: "history", title: c.History, width: 10, drop: 8,
+			draw: func(v *core.Vgroup) cell { return a.sparkCell(true, v.Diff, v.History) },
+			raw:  func(*core.Vgroup) string { return "" }},
+		{id: "state", title: c.State, width: 10, fill: true, drop: 2,
+			draw:  func(v *core.Vgroup) cell { return cell{a.vgroupState(v.State), plain} },
+			order: byText(func(v *core.Vgroup) string { return v.State }),
+			raw:   func(v *core.Vgroup) string { return v.State }},
+	}
+}
+
+func zeroDim(n int64) token {
+	if n <= 0 {
+		return dim
+	}
+	return plain
+}
+
+// vgroupState translates the words that the catalogue knows.
+func (a *app) vgroupState(s string) string {
+	if w, known := a.text.Vgroup[s]; known {
+		return w
+	}
+	return clean(s)
+}
+
+// moment shows a time of today to the millisecond, an older one by its date.
+func (a *app) moment(t time.Time) string {
+	if t.IsZero() {
+		return a.glyphs.dash
+	}
+	t = t.In(a.zone)
+	if a.now.Sub(t) < 20*time.Hour {
+		return t.Format("15:04:05.000")
+	}
+	return t.Format("01-02 15:04")
+}
+
+// vgroupPane draws the selected task's vgroups: a rule that names the task, a
+// line with what holds for all of them (or what is wrong), the table.
+func (a *app) vgroupPane(w, h int, stale bool) []string {
+	if h < 2 {
+		return nil
+	}
+	t := a.selected()
+	if t == nil {
+		return pad([]string{a.rule(w, a.text.VgroupsTitle, "", a.focus == paneVgroups)}, h)
+	}
+	title := a.f(a.text.VgroupsOf, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
+	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, len(t.Vgroups)), a.focus == paneVgroups)}
+	out = append(out, a.taskFacts(t, w, stale))
+	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live()}
+	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
+}
+
+// taskFacts is the line under the pane's rule. A task in trouble says why;
+// else it says how full the queue is and how long the source keeps its WAL.
+func (a *app) taskFacts(t *core.Task, w int, stale bool) string {
+	l := a.newLine(w).gap(1)
+	if t.State == core.Failed || t.State == core.Interrupted {
+		tok := stateToken(t)
+		l.put(tok, a.stateGlyph(t.State)).gap(1)
+		return l.put(tok, a.stateWord(t)+" "+a.ago(t.Since)+": "+a.note(t)).String()
+	}
+	if t.State == core.Running && t.Diff == 0 {
+		l.put(plain, a.text.CaughtUp)
+		if t.IdleMS >= 0 {
+			l.put(dim, " "+a.glyphs.sep+" "+a.text.Idle+" "+wholeSpan(time.Duration(t.IdleMS)*time.Millisecond))
+		}
+	} else {
+		l.put(plain, a.stateWord(t)+" "+a.ago(t.Since))
+	}
+	for _, fact := range a.facts(t) {
+		l.put(dim, " "+a.glyphs.sep+" "+fact)
+	}
+	return l.String()
+}
+
+func (a *app) facts(t *core.Task) []string {
+	var out []string
+	if t.State.Live() && t.Step.Name != "" && !t.Step.Since.IsZero() {
+		if d := a.now.Sub(t.Step.Since); d >= 10*time.Second {
+			out = append(out, a.f(a.text.InStep, a.vgroupState(t.Step.Name), wholeSpan(d)))
+		}
+	}
+	if t.QueueLimit > 0 && t.State.Live() {
+		out = append(out, a.f(a.text.Queue, size(t.QueueBytes), size(t.QueueLimit)))
+	}
+	if !t.LastCommit.IsZero() && t.State.Live() {
+		out = append(out, a.f(a.text.CommitAgo, a.ago(t.LastCommit)))
+	}
+	switch {
+	case t.WALRetentionS < 0:
+		out = append(out, a.text.WALForever)
+	case t.WALRetentionS > 0:
+		room := time.Duration(t.WALRetentionS)*time.Second - time.Duration(max(0, t.LagMS))*time.Millisecond
+		out = append(out, a.f(a.text.HeadRoom, wholeSpan(room)))
+	}
+	if t.Note != "" {
+		out = append(out, clean(t.Note))
+	}
+	for _, warning := range t.Warnings {
+		out = append(out, a.glyphs.warn+" "+clean(warning))
+	}
+	return out
+}
