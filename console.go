@@ -2,17 +2,142 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
 
+	"tdreplica/config"
 	"tdreplica/core"
 	"tdreplica/core/cli"
+	"tdreplica/core/control"
 	"tdreplica/core/demo"
+	"tdreplica/core/store"
+	"tdreplica/core/termguard"
+	"tdreplica/tui"
 )
 
-func console(context.Context, cli.Launch, string) error {
-	openConsole()
-	return &core.RefusedError{Text: "this build has no console", Hint: "run the instance with --no-tui"}
+// console attaches to the instance that runs on the state directory, or runs
+// one in this process for as long as the console is open.
+func console(ctx context.Context, l cli.Launch, version string) error {
+	if !terminal() {
+		return &core.RefusedError{Text: "the console needs a terminal", Hint: "run the instance without one: tdreplica --no-tui"}
+	}
+	dir := l.Config.Instance.StateDir
+	client := control.NewClient(dir)
+	defer client.Close()
+	switch err := client.Ping(ctx); {
+	case err == nil:
+		return attached(ctx, l, client)
+	case !errors.Is(err, core.ErrNotRunning):
+		return err
+	}
+	logTo, log, done, err := consoleLog(l.Config.Instance)
+	if err != nil {
+		return err
+	}
+	defer done()
+	i, err := openInstance(ctx, l, log, version)
+	var owned *store.LockedError
+	if errors.As(err, &owned) && client.Ping(ctx) == nil {
+		return attached(ctx, l, client) // it was just starting
+	}
+	if err != nil {
+		return err
+	}
+	return inProcess(ctx, l, i, logTo)
+}
+
+func attached(ctx context.Context, l cli.Launch, client *control.Client) error {
+	o := consoleOptions(l, tui.Attached, client)
+	_, err := runConsole(ctx, o)
+	return err
+}
+
+// inProcess shows the console of an instance that ends with it, unless it is
+// handed over to a process in the background.
+func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) error {
+	var closed atomic.Bool
+	var successor *cli.Process
+	o := consoleOptions(l, tui.InProcess, i.engine)
+	o.Paths["log"] = logTo
+	o.Handover = func(ctx context.Context) (err error) {
+		closed.Store(true)
+		if err := i.close(); err != nil {
+			return fmt.Errorf("stop the instance of this console: %w", err)
+		}
+		successor, err = cli.Background(ctx, l.Config)
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		i.wait(ctx)
+		if !closed.Load() {
+			cancel()
+		}
+	}()
+	_, err := runConsole(ctx, o)
+	if !closed.Load() {
+		fmt.Fprintln(os.Stderr, "stopping the instance: finishing writes and committing …")
+		return errors.Join(err, i.close())
+	}
+	if successor != nil {
+		fmt.Printf("the instance goes on in the background (pid %d, log %s)\n", successor.PID, successor.Log)
+	}
+	return err
 }
 
 func demoConsole(ctx context.Context, l cli.Launch, version string) error {
-	return demo.Run(ctx, demo.Options{Version: version})
+	fmt.Println("starting two embedded nodes …")
+	d, err := demo.Start(ctx, demo.Options{Config: l.Config, Version: version})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-d.Done():
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	o := consoleOptions(l, tui.Demo, d.Controller())
+	o.Paths = map[string]string{"state": d.StateDir()}
+	_, err = runConsole(ctx, o)
+	return errors.Join(err, d.Close())
+}
+
+func runConsole(ctx context.Context, o tui.Options) (tui.Exit, error) {
+	termguard.Restore()
+	return tui.Run(ctx, o)
+}
+
+func consoleOptions(l cli.Launch, mode tui.Mode, ctrl core.Controller) tui.Options {
+	dir := l.Config.Instance.StateDir
+	paths := map[string]string{"state": dir, "socket": control.SocketPath(dir)}
+	if l.Config.File != "" {
+		paths["configuration"] = l.Config.File
+	}
+	return tui.Options{
+		Controller: ctrl, Mode: mode, ReadOnly: l.ReadOnly, Config: l.Config,
+		Paths: paths, User: cli.Actor().User,
+	}
+}
+
+// consoleLog keeps the log off the screen: it goes to the configured file,
+// else to one in the state directory.
+func consoleLog(c config.Instance) (path string, log *slog.Logger, done func(), err error) {
+	if c.LogFile == "" {
+		if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
+			return "", nil, nil, fmt.Errorf("create the state directory: %w", err)
+		}
+		c.LogFile = filepath.Join(c.StateDir, "tdreplica.log")
+	}
+	log, done, err = newLog(c, io.Discard)
+	return c.LogFile, log, done, err
 }

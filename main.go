@@ -3,8 +3,8 @@
 package main
 
 import (
-	// First: it keeps the terminal library quiet while packages are initialised.
-	"tdreplica/core/termguard"
+	// It keeps the terminal library quiet while packages are initialised.
+	_ "tdreplica/core/termguard"
 
 	"context"
 	"fmt"
@@ -103,6 +103,3 @@ func terminal() bool {
 	}
 	return true
 }
-
-// openConsole gives the terminal its type back.
-func openConsole() { termguard.Restore() }

@@ -199,8 +199,8 @@ func (c *command) settle() error {
 	return nil
 }
 
-// actor is who gives this command.
-func actor() core.Actor {
+// Actor is who gives the commands of this process.
+func Actor() core.Actor {
 	name := os.Getenv("SUDO_USER")
 	if name == "" {
 		name = os.Getenv("USER")

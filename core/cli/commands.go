@@ -18,7 +18,7 @@ func (f *targetFlags) flags(cmd *cobra.Command, wait string) {
 }
 
 func (f *targetFlags) request(cmd *cobra.Command, args []string) (core.TargetRequest, error) {
-	req := core.TargetRequest{All: f.all, Actor: actor()}
+	req := core.TargetRequest{All: f.all, Actor: Actor()}
 	switch {
 	case f.all && len(args) > 0:
 		return req, usage(cmd, "--all is every replica: it goes without an id")
@@ -107,7 +107,7 @@ func (c *command) update() *cobra.Command {
 			case interval < 1:
 				return usage(cmd, "--new-database-checking-interval is %d; expected seconds, at least 1", interval)
 			}
-			req := core.UpdateRequest{ID: args[0], Options: core.Options{CheckIntervalS: &interval}, Actor: actor()}
+			req := core.UpdateRequest{ID: args[0], Options: core.Options{CheckIntervalS: &interval}, Actor: Actor()}
 			return c.act(cmd.Context(), func(ctrl core.Controller) error {
 				res, err := ctrl.Update(cmd.Context(), req)
 				if err != nil {
@@ -135,7 +135,7 @@ func (c *command) remove() *cobra.Command {
 			if len(args) != 1 {
 				return usage(cmd, "remove needs the id of one replica")
 			}
-			req := core.RemoveRequest{ID: args[0], Force: force, DryRun: dry, Actor: actor()}
+			req := core.RemoveRequest{ID: args[0], Force: force, DryRun: dry, Actor: Actor()}
 			return c.act(cmd.Context(), func(ctrl core.Controller) error {
 				res, err := ctrl.Remove(cmd.Context(), req)
 				if err != nil {

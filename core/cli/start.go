@@ -64,7 +64,7 @@ func (c *command) start() *cobra.Command {
 }
 
 func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.StartRequest, error) {
-	req := core.StartRequest{ID: f.id, Databases: databases, Actor: actor()}
+	req := core.StartRequest{ID: f.id, Databases: databases, Actor: Actor()}
 	pairGiven := f.source.ep.URL != "" || f.sink.ep.URL != ""
 	switch {
 	case cmd.Flags().Changed("id") && (pairGiven || f.source.given() || f.sink.given()):
@@ -158,7 +158,7 @@ func (c *command) withdraw(ctx context.Context, client *control.Client) {
 	if err != nil || len(snap.Replicas) > 0 {
 		return
 	}
-	if client.Shutdown(ctx, actor()) == nil {
+	if client.Shutdown(ctx, Actor()) == nil {
 		fmt.Fprintln(c.Err, "the instance has no replica and was stopped again")
 	}
 }
