@@ -56,6 +56,9 @@ type Replica struct {
 	// TwoWay names the replica of this instance that copies the other way;
 	// empty if there is none.
 	TwoWay string `json:"two_way,omitempty"`
+	// Note is why the databases of the replica are not known yet, or why it cannot
+	// be what was declared; empty when all is well.
+	Note string `json:"note,omitempty"`
 	// The limits of `status --check`, in seconds; 0 means no limit.
 	MaxLagS         int64 `json:"max_lag_s"`
 	MaxInterruptedS int64 `json:"max_interrupted_s"`

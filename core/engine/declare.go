@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"tdreplica/config"
@@ -14,6 +15,10 @@ import (
 // an operator stopped stays stopped, and what is no longer declared is only
 // marked as such.
 func (e *Engine) declare() error {
+	if err := e.lock(e.hard); err != nil {
+		return err
+	}
+	defer e.unlock()
 	declared := map[string]bool{}
 	for _, want := range e.cfg.Replicas {
 		id, err := e.declareOne(want)
@@ -22,7 +27,10 @@ func (e *Engine) declare() error {
 		}
 		declared[id] = true
 	}
-	for _, r := range e.replicas {
+	e.mu.Lock()
+	replicas := slices.Collect(maps.Values(e.replicas))
+	e.mu.Unlock()
+	for _, r := range replicas {
 		rec := e.replicaRecord(r)
 		undeclared := rec.Origin == core.FromConfig && !declared[rec.ID]
 		if rec.Undeclared == undeclared {

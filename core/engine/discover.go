@@ -148,8 +148,16 @@ func (e *Engine) lookDue(r *replica, rec store.Replica, first bool, failures int
 func (e *Engine) look(r *replica) error {
 	ctx, cancel := context.WithTimeout(e.hard, 2*e.cfg.Engine.RequestTimeout.Duration)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {})
-	defer stop()
+	looked := make(chan struct{})
+	defer close(looked)
+	go func() {
+		select {
+		case <-e.quit:
+		case <-r.gone:
+		case <-looked:
+		}
+		cancel()
+	}()
 	rec := e.replicaRecord(r)
 	source, sink, err := e.catalogs(ctx, rec.SourceEndpoint, rec.SinkEndpoint)
 	if err != nil {

@@ -71,6 +71,9 @@ type Engine struct {
 	abort    context.CancelFunc
 	hard     context.Context // ends with abort; every endpoint call is below it
 	wg       sync.WaitGroup  // supervisors and discoverers
+	// flushing keeps a flush from writing tasks of a replica that is being
+	// deleted.
+	flushing sync.Mutex
 
 	mu       sync.Mutex
 	replicas map[string]*replica
@@ -252,6 +255,8 @@ func (e *Engine) keepHouse(stop <-chan struct{}) {
 // flush writes events and tasks that changed. Numbers alone wait for a full
 // flush; a change of state does not.
 func (e *Engine) flush(full bool) error {
+	e.flushing.Lock()
+	defer e.flushing.Unlock()
 	err := e.events.flush(e.store)
 	var recs []store.Task
 	var flushed []*task

@@ -49,6 +49,7 @@ type worker struct {
 	unsettled  bool // the last sample saw a difference, or a commit followed it
 	progressed time.Time
 	failures   int
+	failing    time.Time // since when requests between two polls fail
 }
 
 func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
@@ -212,17 +213,29 @@ func (w *worker) sampleDue(now time.Time, acked uint64) bool {
 }
 
 // tolerate lets a request that the server was too busy for be made again in
-// the next round. Only the watchdog counts how long that goes on.
+// the next round, but not for ever.
 func (w *worker) tolerate(err error) error {
 	switch {
 	case err == nil:
+		w.failing = time.Time{}
 		return nil
+	case w.failingFor() > max(time.Minute, w.p.e.cfg.Engine.StallTimeout.Duration):
+		return &core.Error{Class: core.ClassReconnect, Op: "follow topic " + w.p.plan.topic, Err: err}
 	case core.ClassOf(err) == core.ClassRetry, core.ClassOf(err) == core.ClassWait, core.ClassOf(err) == core.ClassOffset && !isGap(err):
 		w.p.e.log.Debug("a request between two polls is put off", "err", err)
 		w.unsettled = true
 		return nil
 	}
 	return err
+}
+
+// failingFor is how long requests between two polls have failed in a row.
+func (w *worker) failingFor() time.Duration {
+	now := w.p.e.clock.Now()
+	if w.failing.IsZero() {
+		w.failing = now
+	}
+	return now.Sub(w.failing)
 }
 
 // request bounds one small request to the source.

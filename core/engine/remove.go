@@ -54,15 +54,25 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Resu
 	if req.DryRun {
 		return res, nil
 	}
-	if err := e.store.DeleteReplica(req.ID); err != nil {
+	if err := e.forget(r); err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	delete(e.replicas, req.ID)
-	e.mu.Unlock()
-	close(r.gone)
 	e.event(core.Event{Level: core.LevelWarn, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: "remove: removed"})
 	return res, nil
+}
+
+// forget deletes a replica whose tasks have ended.
+func (e *Engine) forget(r *replica) error {
+	e.flushing.Lock()
+	defer e.flushing.Unlock()
+	if err := e.store.DeleteReplica(r.rec.ID); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	delete(e.replicas, r.rec.ID)
+	e.mu.Unlock()
+	close(r.gone)
+	return nil
 }
 
 // endTasks stops supervisors for good and waits for them. A task that was

@@ -114,7 +114,9 @@ func (e *Engine) draft(source, sink core.Endpoint, from core.Origin) store.Repli
 // endpoints they are not bothered: then an operator can start a task although
 // a side is down, and it waits for it.
 func (e *Engine) databasesFor(ctx context.Context, r *replica, rec store.Replica, known bool, named []string, req core.StartRequest) ([]string, []string, error) {
-	news := !known || hasCredentials(req.Source) || hasCredentials(req.Sink)
+	// The whole pair named once more means: whatever there is by now.
+	again := len(named) == 0 && req.Source.URL != "" && rec.AllDatabases && !rec.NoNewDatabases
+	news := !known || again || hasCredentials(req.Source) || hasCredentials(req.Sink)
 	for _, name := range named {
 		news = news || isPattern(name) || !e.has(r, name)
 	}

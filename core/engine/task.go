@@ -37,6 +37,7 @@ type task struct {
 
 	ended      chan struct{} // closed when the supervisor has ended
 	supervised bool          // guarded by Engine.mu
+	tries      int           // attempts in a row that ended soon; the supervisor's
 
 	mu      sync.Mutex
 	intent  intent
@@ -139,7 +140,7 @@ func (t *task) panicked(v any) error {
 	}
 }
 
-func (t *task) stopped(context.Context) stateFunc {
+func (t *task) stopped(ctx context.Context) stateFunc {
 	t.mu.Lock()
 	first := t.state == core.Stopped
 	t.mu.Unlock()
@@ -149,19 +150,25 @@ func (t *task) stopped(context.Context) stateFunc {
 	for {
 		want, turned := t.wanted()
 		switch {
-		case want.over():
+		case want.over() || ctx.Err() != nil:
 			return nil
 		case want.restart:
 			t.restarted()
 		case want.run():
 			return t.starting
-		default:
-			<-turned
+		}
+		if want.restart {
+			continue
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
 		}
 	}
 }
 
 func (t *task) starting(context.Context) stateFunc {
+	t.tries = 0
 	t.enter(core.Starting, "", core.Retry{})
 	return t.live
 }
@@ -242,13 +249,11 @@ func (t *task) after(p *pump) stateFunc {
 // interrupted waits before the next attempt.
 func (t *task) interrupted(err error, steady bool) stateFunc {
 	return func(ctx context.Context) stateFunc {
-		t.mu.Lock()
-		tries := t.retry.Tries
-		t.mu.Unlock()
 		if steady {
-			tries = 0
+			t.tries = 0
 		}
-		tries++
+		t.tries++
+		tries := t.tries
 		t.meter.retried()
 		pause := t.e.pause(err, tries)
 		due := t.e.clock.After(pause)
@@ -281,12 +286,12 @@ func (t *task) attempting() {
 
 // failing waits for a person.
 func (t *task) failing(err error) stateFunc {
-	return func(context.Context) stateFunc {
+	return func(ctx context.Context) stateFunc {
 		t.enter(core.Failed, explain(err), core.Retry{})
 		for {
 			want, turned := t.wanted()
 			switch {
-			case want.over():
+			case want.over() || ctx.Err() != nil:
 				return nil
 			case want.restart:
 				t.restarted()
@@ -294,7 +299,10 @@ func (t *task) failing(err error) stateFunc {
 			case want.desired == core.WantStopped:
 				return t.stopped
 			}
-			<-turned
+			select {
+			case <-turned:
+			case <-ctx.Done():
+			}
 		}
 	}
 }
