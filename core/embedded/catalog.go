@@ -272,7 +272,7 @@ func (db *database) checkAge(rows [][][]byte) error {
 	oldest := ticksOf(time.Now().Add(-db.keep()), db.prec)
 	for _, row := range rows {
 		if leInt64(row[0]) < oldest {
-			return failure(codeTimestamp, "Timestamp data out of range")
+			return errTooOld
 		}
 	}
 	return nil

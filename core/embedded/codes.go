@@ -78,6 +78,7 @@ var (
 	errNoDatabase   = &fault{codeNoDatabase, "Database not specified"}
 	errInvalidPara  = &fault{codeInvalidPara, "Invalid parameters"}
 	errUnreachable  = &fault{codeUnreachable, "Unable to establish connection"}
+	errTooOld       = &fault{codeTimestamp, "Timestamp data out of range"}
 	errAuth         = &fault{codeAuth, "Authentication failure"}
 	errPermission   = &fault{codePermission, "Permission denied or target object not exist"}
 )

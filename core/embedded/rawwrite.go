@@ -300,37 +300,83 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 // rawBlock writes one block, columns matched by name.
 func (s *session) rawBlock(set *submitSet, t *table, b rawTableBlock) error {
 	cols, cells, err := s.match(t, b.block)
-	if err != nil {
+	if err != nil || b.rows == 0 {
 		return err
 	}
-	rows := make([][][]byte, b.rows)
-	values := make([][]byte, b.rows*len(cols))
+	if err := checkCells(t.name, cols, cells, b.rows); err != nil {
+		return err
+	}
+	db := t.vg.db
+	oldest, ascending := timesOf(&cells[0], b.rows)
+	if oldest < ticksOf(time.Now().Add(-db.keep()), db.prec) {
+		return errTooOld
+	}
+	whole := len(cols) == len(b.cols) && b.encoded != nil
+	appends := ascending && (len(t.rows.ts) == 0 || oldest > t.rows.ts[len(t.rows.ts)-1])
+	var rows [][][]byte
+	if !whole || !appends {
+		rows = cellRows(cells, b.rows)
+	}
+	if appends {
+		t.rows.appendBlock(cols, cells, b.rows)
+	} else {
+		t.rows.upsert(cols, rows)
+	}
+	en := set.entry(t.vg)
+	if whole {
+		en.data = append(en.data, b.encoded...)
+	} else {
+		en.data = appendTableBlock(en.data, db.prec, t.name, cols, rows)
+	}
+	en.blocks++
+	en.rows += b.rows
+	return nil
+}
+
+// checkCells refuses rows without a time, and values longer than the column.
+func checkCells(table string, cols []column, cells []blockColumn, rows int) error {
 	for r := range rows {
-		row := values[r*len(cols) : (r+1)*len(cols) : (r+1)*len(cols)]
-		for i, c := range cells {
-			row[i] = c.cell(r)
-			if cols[i].typ.variable() && cols[i].typ != typeBlob && len(row[i]) > cols[i].bytes-2 {
-				return columnError(t.name, "column data bytes exceeds max limit, name:"+cols[i].name)
+		if cells[0].cell(r) == nil {
+			return columnError(table, "primary timestamp is null")
+		}
+	}
+	for i, c := range cols {
+		if !c.typ.variable() || c.typ == typeBlob {
+			continue
+		}
+		for r := range rows {
+			if len(cells[i].cell(r)) > c.bytes-2 {
+				return columnError(table, "column data bytes exceeds max limit, name:"+c.name)
 			}
 		}
-		if row[0] == nil {
-			return columnError(t.name, "primary timestamp is null")
+	}
+	return nil
+}
+
+// timesOf returns the oldest of a block's times, and whether they ascend.
+func timesOf(c *blockColumn, rows int) (oldest int64, ascending bool) {
+	oldest, ascending = leInt64(c.data), true
+	last := oldest
+	for r := 1; r < rows; r++ {
+		ts := leInt64(c.data[r*8:])
+		ascending = ascending && ts > last
+		oldest, last = min(oldest, ts), ts
+	}
+	return oldest, ascending
+}
+
+// cellRows gives a block's cells row by row.
+func cellRows(cells []blockColumn, n int) [][][]byte {
+	rows := make([][][]byte, n)
+	values := make([][]byte, n*len(cells))
+	for r := range rows {
+		row := values[r*len(cells) : (r+1)*len(cells) : (r+1)*len(cells)]
+		for i := range cells {
+			row[i] = cells[i].cell(r)
 		}
 		rows[r] = row
 	}
-	if err := t.vg.db.checkAge(rows); err != nil {
-		return err
-	}
-	t.rows.upsert(cols, rows)
-	en := set.entry(t.vg)
-	if len(cols) == len(b.cols) && b.encoded != nil {
-		en.data = append(en.data, b.encoded...)
-	} else {
-		en.data = appendTableBlock(en.data, t.vg.db.prec, t.name, cols, rows)
-	}
-	en.blocks++
-	en.rows += len(rows)
-	return nil
+	return rows
 }
 
 func columnError(table, text string) error {

@@ -104,11 +104,55 @@ func (s *rowSet) upsert(cols []column, rows [][][]byte) {
 	for i, c := range cols[1:] {
 		vectors[i+1] = s.vector(c)
 	}
+	i := -1
 	for _, row := range rows {
-		i := s.place(int64(binary.LittleEndian.Uint64(row[0])))
+		ts := leInt64(row[0])
+		if i++; i >= len(s.ts) || s.ts[i] != ts { // rows often replace rows in their order
+			i = s.place(ts)
+		}
 		for j := 1; j < len(cols); j++ {
 			vectors[j].set(i, row[j])
 		}
+	}
+}
+
+// appendBlock adds rows that are later than all that are there, in ascending
+// order of time.
+func (s *rowSet) appendBlock(cols []column, cells []blockColumn, rows int) {
+	bound := map[int16]bool{}
+	for i, c := range cols[1:] {
+		s.vector(c).extend(&cells[i+1], rows)
+		bound[c.id] = true
+	}
+	for id, v := range s.cols {
+		if !bound[id] {
+			v.extend(nil, rows)
+		}
+	}
+	for r := range rows {
+		s.ts = append(s.ts, leInt64(cells[0].data[r*8:]))
+	}
+}
+
+// extend adds a block's column, or NULLs.
+func (v *vector) extend(c *blockColumn, rows int) {
+	switch {
+	case v.width == 0:
+		for r := range rows {
+			var cell []byte
+			if c != nil {
+				cell = c.cell(r)
+			}
+			v.vars = append(v.vars, cell)
+		}
+		return
+	case c == nil:
+		v.fixed = append(v.fixed, make([]byte, rows*v.width)...)
+	default:
+		v.fixed = append(v.fixed, c.data[:rows*v.width]...)
+	}
+	for r := range rows {
+		v.nulls = append(v.nulls, c == nil || c.nulls[r/8]&(0x80>>(r%8)) != 0)
 	}
 }
 
