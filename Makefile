@@ -34,7 +34,7 @@ fuzz: ## fuzz the configuration for 30 s
 	go test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./config
 
 screenshots: ## render the console into screenshots/
-	go test -run TestScreenshots -screenshots ./tui/...
+	go test ./tui -run TestScreenshots -count 1 -screenshots
 
 demo: ## two embedded nodes for 20 s, compared at the end
 	go run . --demo --no-tui --duration 20s

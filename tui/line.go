@@ -13,16 +13,30 @@ type line struct {
 	selected bool
 	cur      string
 	tail     string
+	ascii    bool
+}
+
+// asciiSigns replaces signs of texts and notes, cell for cell, where the
+// terminal has ASCII only. Names keep their letters.
+var asciiSigns = strings.NewReplacer("–", "-", "—", "-", "…", "~", "·", "-", "→", ">", "↵", "^",
+	"↑", "^", "↓", "v", "←", "<", "“", "\"", "”", "\"", "✓", "x")
+
+// sign is s as this terminal can show it.
+func (l *line) sign(s string) string {
+	if !l.ascii || plainASCII(s) {
+		return s
+	}
+	return asciiSigns.Replace(s)
 }
 
 func (a *app) newLine(max int) *line {
-	return &line{th: a.theme, max: max, tail: a.glyphs.tail}
+	return &line{th: a.theme, max: max, tail: a.glyphs.tail, ascii: a.glyphs == &asciiGlyphs}
 }
 
 // put appends s, cut to the cells that are left.
 func (l *line) put(tok token, s string) *line {
 	if room := l.max - l.used; room > 0 && s != "" {
-		s = cut(s, room, l.tail)
+		s = cut(l.sign(s), room, l.tail)
 		l.style(l.th.open[btoi(l.selected)][tok])
 		l.b.WriteString(s)
 		l.used += width(s)
