@@ -22,6 +22,40 @@ func recordedFrames(tb testing.TB) (frames [][]byte) {
 	return append(frames, newFrame(1, 0xffff, "message ID is not equal", 0, nil))
 }
 
+// TestLyingFrames: what states another length than it has is refused, in both
+// styles.
+func TestLyingFrames(t *testing.T) {
+	for name, c := range map[string]struct {
+		frame  []byte
+		length int // where the payload's length stands
+	}{
+		"new": {newFrame(1, 0, "", core.RawData, []byte("rows")), 52},
+		"old": {oldFrame(1, core.RawData, []byte("rows")), 32},
+	} {
+		f, err := parseRawFrame(c.frame)
+		if err != nil || string(c.frame[f.body:]) != "rows" || f.rawType != core.RawData || f.messageID != 1 {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+		for cut := range c.frame {
+			if f, err := parseRawFrame(c.frame[:cut]); err == nil {
+				t.Errorf("%s: %d bytes of %d were taken for %+v", name, cut, len(c.frame), f)
+			}
+		}
+		for _, length := range []byte{0, 3, 5, 255} {
+			lie := bytes.Clone(c.frame)
+			lie[c.length] = length
+			if f, err := parseRawFrame(lie); err == nil {
+				t.Errorf("%s: a stated length of %d was taken for %+v", name, length, f)
+			}
+		}
+	}
+	text := newFrame(1, 0xffff, "no", 0, nil)
+	text[38] = 200
+	if _, err := parseRawFrame(text); err == nil {
+		t.Error("an error text longer than its frame was taken")
+	}
+}
+
 func TestReadFrame(t *testing.T) {
 	frames := recordedFrames(t)
 	frames = append(frames, []byte("short"), newFrame(1, 0, "", 2, bytes.Repeat([]byte("z"), 3*exactFrame)))
