@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"tdreplica/core"
 )
@@ -60,22 +61,22 @@ func (src *source) Assignment(ctx context.Context) ([]core.Assignment, error) {
 }
 
 // Position implements engine.Source. If a Poll was given up and its message is
-// not handed out yet, the server's position already covers it; then that
-// vgroup's answer is the start of the message, or core.Unknown where the server
-// does not tell it (meta): nothing may be committed there.
+// not handed out yet, the server's position already covers it. Then that
+// vgroup's answer is the start of the message; where the server does not tell
+// it (meta) the vgroup is left out, for nothing may be committed there.
 func (src *source) Position(ctx context.Context, vgroups []int32) ([]core.VgroupOffset, error) {
 	out, err := src.offsets(ctx, "position", vgroups)
-	if err != nil || src.announced == nil {
+	waiting := src.announced
+	if err != nil || waiting == nil {
 		return out, err
 	}
-	for i := range out {
-		if out[i].Vgroup != src.announced.VgroupID {
-			continue
-		}
-		out[i].Offset = src.announced.Offset
-		if core.MessageKind(src.announced.MessageType) == core.KindMeta {
-			out[i].Offset = core.Unknown
-		}
+	i := slices.IndexFunc(out, func(o core.VgroupOffset) bool { return o.Vgroup == waiting.VgroupID })
+	switch {
+	case i < 0:
+	case core.MessageKind(waiting.MessageType) == core.KindMeta:
+		out = slices.Delete(out, i, i+1)
+	default:
+		out[i].Offset = waiting.Offset
 	}
 	return out, nil
 }

@@ -159,7 +159,10 @@ func TestMessageIDOnlyWhereKnown(t *testing.T) {
 // TestCancelledPoll stops waiting for a poll that then brings a message: the
 // position must not cover it, and the next poll hands it out.
 func TestCancelledPoll(t *testing.T) {
-	for kind, position := range map[core.MessageKind]int64{core.KindData: 90, core.KindMeta: core.Unknown} {
+	for kind, want := range map[core.MessageKind][]core.VgroupOffset{
+		core.KindData: {{Vgroup: 7, Offset: 90}, {Vgroup: 8, Offset: 40}},
+		core.KindMeta: {{Vgroup: 8, Offset: 40}},
+	} {
 		release := make(chan struct{})
 		asked := make(chan struct{}, 1)
 		f := newFake(t, handshake("3.3.7.5", func(r received) reply {
@@ -169,7 +172,7 @@ func TestCancelledPoll(t *testing.T) {
 				<-release
 				return reply{polled(1, kind, 90)}
 			case "position":
-				return reply{ok("position", "position", []int64{95})}
+				return reply{ok("position", "position", []int64{95, 40})}
 			default:
 				return reply{newFrame(1, 0, "", core.RawData, []byte("rows"))}
 			}
@@ -181,15 +184,15 @@ func TestCancelledPoll(t *testing.T) {
 			t.Fatalf("cancelled poll: %v, %v", m, err)
 		}
 		close(release)
-		at, err := src.Position(t.Context(), []int32{7})
-		if err != nil || at[0].Offset != position {
+		at, err := src.Position(t.Context(), []int32{7, 8})
+		if err != nil || !slices.Equal(at, want) {
 			t.Errorf("kind %d: position %+v, %v", kind, at, err)
 		}
 		m, err := src.Poll(t.Context(), time.Second)
 		if err != nil || m == nil || string(m.Payload()) != "rows" || m.Vgroup != 7 {
 			t.Fatalf("message after a cancelled poll: %+v, %v", m, err)
 		}
-		if at, err := src.Position(t.Context(), []int32{7}); err != nil || at[0].Offset != 95 {
+		if at, err := src.Position(t.Context(), []int32{7, 8}); err != nil || at[0].Offset != 95 {
 			t.Errorf("position after the message: %+v, %v", at, err)
 		}
 		if n := len(f.requests("poll")); n != 1 {
