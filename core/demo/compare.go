@@ -36,6 +36,9 @@ func compare(sides [2]*site) (held [2]holding, err error) {
 			c.held[i].tables += len(names)
 		}
 		for _, name := range tables[0] {
+			if !slices.Contains(tables[1], name) {
+				continue // the list of tables has told already
+			}
 			rows := c.query(db+"."+name, fmt.Sprintf("select * from %s.%s order by ts", db, name))
 			for i := range rows {
 				c.held[i].rows += int64(len(rows[i]))
