@@ -302,3 +302,23 @@ func TestOldVersions(t *testing.T) {
 		t.Errorf("3.3.0.0 obeys msg_consume_excluded, which it does not know: %d messages", marked)
 	}
 }
+
+func TestAutoCommitUnlessTurnedOff(t *testing.T) {
+	n := nodeWithRows(t, Options{Version: "3.3.3.0"}, 1)
+	c := consume(t, n.URL(), "tp", "g", map[string]any{"auto_commit": "", "auto_commit_interval_ms": "1"})
+	c.poll(100)
+	await(t, "the adapter to commit by itself", func() bool {
+		c.poll(1)
+		return c.number("committed", vgroup0) != offsetUnknown
+	})
+	c = consume(t, n.URL(), "tp", "g2", map[string]any{"auto_commit_interval_ms": "1"})
+	c.poll(100)
+	time.Sleep(2 * time.Millisecond)
+	c.poll(100)
+	if got := c.number("committed", vgroup0); got != offsetUnknown {
+		t.Errorf("auto_commit is off, and %d is committed", got)
+	}
+	if a := dial(t, n.URL(), "/rest/tmq").ask("subscribe", map[string]any{"user": "root", "password": "taosdata", "group_id": "g", "auto_commit": "maybe"}); a.code() != codeAdapter {
+		t.Errorf("auto_commit maybe: %v", a)
+	}
+}

@@ -9,9 +9,10 @@ import (
 // parser walks the tokens of one statement. A syntax error is panicked as a
 // *fault and caught in session.exec.
 type parser struct {
-	sql  string
-	toks []token
-	at   int
+	sql     string
+	toks    []token
+	at      int
+	version version // of the server: which types there are
 }
 
 func (p *parser) peek() token { return p.toks[p.at] }
@@ -147,7 +148,7 @@ func (p *parser) columnType(name string) column {
 		word += " unsigned"
 	}
 	t, ok := typeByName(word)
-	if !ok {
+	if !ok || t.decimal() && !p.version.decimals() || t == typeBlob && !p.version.blobs() {
 		p.at = start
 		p.fail()
 	}

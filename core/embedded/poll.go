@@ -13,6 +13,7 @@ func (t *tmqSession) poll(args tmqArgs) (reply, error) {
 	if t.n.version.surfacesErrors() && args.MessageID != nil && t.message != nil && t.message.id != *args.MessageID {
 		return t.message.reply(), nil
 	}
+	t.autoCommit()
 	until := time.Now().Add(time.Duration(max(args.Blocking, 0)) * time.Millisecond)
 	for {
 		t.n.mu.Lock()
@@ -30,6 +31,22 @@ func (t *tmqSession) poll(args tmqArgs) (reply, error) {
 		}
 		if !waitChange(t.s.ctx, changed, until) {
 			return (&message{}).reply(), nil
+		}
+	}
+}
+
+// autoCommit stores every position if it is time to. The adapter does this, not
+// the client: no commit of its own is a violation.
+func (t *tmqSession) autoCommit() {
+	t.n.mu.Lock()
+	defer t.n.mu.Unlock()
+	if t.c.autoCommit == 0 || t.c.gone || time.Since(t.c.autoAt) < t.c.autoCommit {
+		return
+	}
+	t.c.autoAt = time.Now()
+	for _, r := range t.c.readings() {
+		if r.known && r.committed != r.next {
+			t.c.commit(r, r.next, false)
 		}
 	}
 }
@@ -109,6 +126,10 @@ func (n *Node) read(c *consumer, r *reading) *message {
 		for ; v < vg.end() && rows < pollRows; v++ {
 			en := vg.at(v)
 			if !c.visible(en) {
+				if en.kind == kindSubmit && len(en.creates) > 0 && n.version.newLayout() {
+					// The tables that a marked submit creates ride along.
+					part = append(part, &entry{creates: en.creates})
+				}
 				continue
 			}
 			if en.kind != kindSubmit {

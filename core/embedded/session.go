@@ -42,7 +42,7 @@ func (s *session) exec(sql string) (res *result, err error) {
 		}
 	}()
 	s.sql = sql
-	p := &parser{sql: sql, toks: toks}
+	p := &parser{sql: sql, toks: toks, version: s.n.version}
 	return s.dispatch(p)
 }
 

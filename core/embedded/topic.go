@@ -42,6 +42,8 @@ type consumer struct {
 	reset      string // earliest, latest or none
 	excluded   bool   // skip what the raw writer wrote
 	batchMeta  bool
+	autoCommit time.Duration // at the start of a poll, if so long has passed; 0: never
+	autoAt     time.Time
 	maxPoll    time.Duration
 	lastPoll   time.Time
 	subscribed time.Time
