@@ -2,10 +2,10 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -78,25 +78,67 @@ func Run(ctx context.Context, o Options) (Exit, error) {
 	if o.In != nil {
 		opts = append(opts, tea.WithInput(o.In))
 	}
-	p := tea.NewProgram(a, opts...)
+	g := &guard{app: a}
+	p := tea.NewProgram(g, opts...)
 	screen.start(func() { p.Send(repaintMsg{}) })
 
 	done := make(chan error, 1)
 	go func() { _, err := p.Run(); done <- err }()
 	err := await(ctx, done)
-	if errors.Is(err, tea.ErrProgramPanic) {
-		// Bubble Tea leaves the last bytes to the writer; they must be out
-		// before the caller prints.
-		a.exit = Left
-	}
 	screen.close(leaveTime)
 	switch {
 	case ctx.Err() != nil:
 		return Left, nil
+	case g.crash != nil:
+		return Left, g.crash
 	case err != nil:
-		return a.exit, fmt.Errorf("run the console: %w", err)
+		return Left, fmt.Errorf("run the console: %w", err)
 	}
 	return a.exit, nil
+}
+
+// guard turns a panic of the console into an error of Run: the terminal is
+// restored first, by the usual way out, and the stack is not lost with the
+// alternate screen.
+type guard struct {
+	*app
+	crash error
+}
+
+func (g *guard) caught(v any) {
+	if g.crash == nil {
+		g.crash = fmt.Errorf("the console failed: %v\n%s", v, debug.Stack())
+	}
+}
+
+// Update implements tea.Model.
+func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.caught(v)
+		}
+		m = g
+		if g.crash != nil {
+			cmd = tea.Quit
+		}
+	}()
+	if g.crash == nil {
+		_, cmd = g.app.Update(msg)
+	}
+	return g, cmd
+}
+
+// View implements tea.Model.
+func (g *guard) View() (view string) {
+	defer func() {
+		if v := recover(); v != nil {
+			g.caught(v)
+		}
+	}()
+	if g.crash != nil {
+		return ""
+	}
+	return g.app.View()
 }
 
 // await waits for the program, but not for ever once ctx ended.

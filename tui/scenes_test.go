@@ -123,7 +123,7 @@ var scenes = []struct {
 		typed(a, "td2:6041")
 	}},
 	{"picker", scene.TwoWay, func(a *app, _ *scene.Controller) {
-		press(a, "n", "up", "up", "down", "up", "enter")
+		press(a, "n", "up", "enter")
 	}},
 	{"help", scene.TwoWay, func(a *app, _ *scene.Controller) { press(a, "?") }},
 	{"filter", scene.Failed, func(a *app, _ *scene.Controller) {

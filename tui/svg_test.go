@@ -98,10 +98,28 @@ func shape(b *strings.Builder, seq string, x, top float64, fg string) bool {
 	case r == '┘':
 		rect(0, midY, midX+1, 1)
 		rect(midX, 0, 1, midY)
+	case r == '●', r == '○', r == '◐', r == '◌':
+		disc(b, r, x+cellW/2, top+cellH/2, fg)
 	default:
 		return false
 	}
 	return true
+}
+
+// disc draws the signs of the states, which the text font does not have.
+func disc(b *strings.Builder, r rune, x, y float64, fg string) {
+	const radius = 3.9
+	fill, dash := "none", ""
+	if r == '●' {
+		fill = fg
+	}
+	if r == '◌' {
+		dash = ` stroke-dasharray="1.6 1.6"`
+	}
+	fmt.Fprintf(b, `<circle cx="%.2f" cy="%.2f" r="%.2f" fill="%s" stroke="%s" stroke-width="1.1"%s/>`, x, y, radius, fill, fg, dash)
+	if r == '◐' {
+		fmt.Fprintf(b, `<path d="M %.2f %.2f a %.2f %.2f 0 0 0 0 %.2f z" fill="%s"/>`, x, y-radius, radius, radius, 2*radius, fg)
+	}
 }
 
 // take applies an SGR sequence of the theme.

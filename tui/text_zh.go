@@ -102,7 +102,7 @@ var chinese = text{
 	SortNeed:         "紧要程度",
 	SortVgroup:       "虚拟组",
 	SortTitle:        "排序方式（再选一次则反向）",
-	SortedBy:         "排序：",
+	SortedBy:         "排序",
 	Filtered:         "过滤 %s：%d / %d",
 	NothingMatches:   "没有任务符合过滤条件，按 esc 清除。",
 	VgroupsTitle:     "虚拟组",

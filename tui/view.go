@@ -215,6 +215,11 @@ func (a *app) header(w int) string {
 		}
 		*side = append((*side)[:at:at], (*side)[at+1:]...)
 	}
+	if a.feed.stale(a.now) {
+		for i := range right[:len(right)-1] {
+			right[i].tok = dim
+		}
+	}
 	l := a.newLine(w).gap(1)
 	a.putParts(l, left)
 	l.fill(w - partsWidth(right) - 1)
