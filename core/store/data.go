@@ -258,9 +258,11 @@ func atRest(rec *Task, r *core.Replica) core.Task {
 	if r != nil {
 		t.Source, t.Sink = r.Source, r.Sink
 	}
-	switch was := t.State; was {
-	case core.Failed, core.Stopped: // still true, and the note still says why
-	case "":
+	switch was := t.State; {
+	case was == core.Stopped && t.Desired == core.WantRunning && t.Note == "":
+		t.Note = "no instance runs; it goes on with the next one"
+	case was == core.Failed, was == core.Stopped: // still true, and the note still says why
+	case was == "":
 		t.State, t.Diff, t.Note = core.Stopped, core.Unknown, "no instance runs; it never ran"
 	default:
 		t.State = core.Stopped
