@@ -11,8 +11,8 @@ import (
 
 const codeDatabaseUnknown = 0x0388
 
-// Databases implements engine.Catalog. System databases are among them, without
-// a CreateSQL.
+// Databases implements engine.Catalog. They come without their CreateSQL, which
+// takes a request each.
 func (c *catalog) Databases(ctx context.Context) ([]core.Database, error) {
 	rows, err := c.query(ctx, "list the databases", "select * from information_schema.ins_databases")
 	if err != nil {
@@ -20,14 +20,7 @@ func (c *catalog) Databases(ctx context.Context) ([]core.Database, error) {
 	}
 	out := make([]core.Database, 0, len(rows))
 	for _, r := range rows {
-		d, err := c.database(ctx, r)
-		if codeOf(err) == codeDatabaseUnknown {
-			continue // dropped since
-		}
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
+		out = append(out, databaseOf(r))
 	}
 	return out, nil
 }
@@ -39,35 +32,31 @@ func (c *catalog) Database(ctx context.Context, name string) (*core.Database, er
 	if err != nil || len(rows) == 0 {
 		return nil, err
 	}
-	d, err := c.database(ctx, rows[0])
+	d := databaseOf(rows[0])
+	if core.IsSystemDatabase(name) {
+		return &d, nil
+	}
+	rows, err = c.query(ctx, fmt.Sprintf("describe database %q", name), "show create database "+QuoteIdent(name))
 	if codeOf(err) == codeDatabaseUnknown {
-		return nil, nil
+		return nil, nil // dropped since
 	}
 	if err != nil {
 		return nil, err
 	}
+	if len(rows) == 1 {
+		d.CreateSQL = rows[0].text("Create Database")
+	}
 	return &d, nil
 }
 
-// database reads a row of ins_databases and asks for the statement that would
-// create the database.
-func (c *catalog) database(ctx context.Context, r row) (core.Database, error) {
+// databaseOf reads a row of ins_databases.
+func databaseOf(r row) core.Database {
 	d := core.Database{Name: r.text("name"), Precision: r.text("precision")}
 	d.CreatedAt, _ = r["create_time"].(time.Time)
 	vgroups, _ := r.number("vgroups")
 	d.Vgroups = int(vgroups)
 	d.WALPeriodS, _ = r.number("wal_retention_period")
-	if core.IsSystemDatabase(d.Name) {
-		return d, nil
-	}
-	rows, err := c.query(ctx, fmt.Sprintf("describe database %q", d.Name), "show create database "+QuoteIdent(d.Name))
-	if err != nil {
-		return d, err
-	}
-	if len(rows) == 1 {
-		d.CreateSQL = rows[0].text("Create Database")
-	}
-	return d, nil
+	return d
 }
 
 // cloned are the options that a copy of a database takes over. Left out is what
