@@ -25,6 +25,7 @@ type pendingAction struct {
 // own result.
 type commandDoneMsg struct {
 	keys    []core.TaskKey
+	ids     []string // of the replicas, one for each result
 	results []*core.Result
 	errs    []error
 }
@@ -82,6 +83,7 @@ func (a *app) request(tasks []core.Task, word string, send func(ctx context.Cont
 		a.pending[tasks[i].Key()] = &pendingAction{word: word}
 	}
 	ids, databases := perReplica(tasks)
+	done.ids = ids
 	a.tasks.marks = nil
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(a.ctx, commandDeadline)
@@ -101,9 +103,15 @@ func (a *app) onCommandDone(m commandDoneMsg) tea.Cmd {
 			p.until = a.feed.asked + 1
 		}
 	}
-	for _, err := range m.errs {
-		if err != nil {
-			a.complain(err)
+	for i, err := range m.errs {
+		if err == nil {
+			continue
+		}
+		a.complain(err)
+		for k := range a.pending {
+			if i < len(m.ids) && k.Replica == m.ids[i] {
+				delete(a.pending, k)
+			}
 		}
 	}
 	var said []string

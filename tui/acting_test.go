@@ -130,7 +130,9 @@ func TestErrorsStayUntilDismissed(t *testing.T) {
 	a, c := newScene(scene.TwoWay(), &english, 120, 40)
 	c.Err = &core.RefusedError{Text: "the topic is gone", Hint: "run restart"}
 	press(a, "s")
+	showsNot(t, a, "◌ starting")
 	c.Err = nil
+	drain(a, a.refreshAll())
 	later(a, time.Hour)
 	a.Update(tickMsg(a.now))
 	shows(t, a, "the topic is gone → run restart")

@@ -135,13 +135,13 @@ func (a *app) press(key string) tea.Cmd {
 	here := a.scope()
 	for _, act := range actions {
 		if act.scope&here != 0 && slices.Contains(act.keys, key) {
-			return a.run(act)
+			return a.perform(act)
 		}
 	}
 	return nil
 }
 
-func (a *app) run(act action) tea.Cmd {
+func (a *app) perform(act action) tea.Cmd {
 	if act.acts && a.readOnly() {
 		a.notices.add(notice{level: warn, text: a.text.ReadOnlyRefused, until: a.clock().Add(noticeTime)})
 		return nil

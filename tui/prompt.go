@@ -127,7 +127,7 @@ func (a *app) runPalette() tea.Cmd {
 	act := matches[min(a.prompt.chosen, len(matches)-1)]
 	a.recent = slices.DeleteFunc(a.recent, func(s string) bool { return s == string(act.id) })
 	a.recent = append([]string{string(act.id)}, a.recent...)
-	return a.run(act)
+	return a.perform(act)
 }
 
 // promptLine draws the prompt in the footer's place.

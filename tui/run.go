@@ -62,11 +62,15 @@ const leaveTime = 1500 * time.Millisecond
 func Run(ctx context.Context, o Options) (Exit, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	out := o.Out
+	return newApp(ctx, o).run(ctx)
+}
+
+// run shows the model on its terminal.
+func (a *app) run(ctx context.Context) (Exit, error) {
+	o, out := a.opt, a.opt.Out
 	if out == nil {
 		out = os.Stdout
 	}
-	a := newApp(ctx, o)
 	a.useTerminal(out)
 
 	screen := newScreenWriter(out)
