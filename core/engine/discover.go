@@ -16,8 +16,7 @@ import (
 
 // inventory is what exists on both sides.
 type inventory struct {
-	source, sink         map[string]core.Database
-	sourceName, sinkName string
+	source, sink map[string]core.Database
 }
 
 func listBoth(ctx context.Context, source, sink Catalog) (*inventory, error) {

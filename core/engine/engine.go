@@ -87,12 +87,9 @@ type replica struct {
 	// note is why the replica's databases are not known yet; empty otherwise.
 	note string
 	// wake makes the discoverer look now, or read its interval again.
-	wake     chan struct{}
-	gone     chan struct{} // closed when the replica was removed
-	looked   bool          // databases were listed once since the instance started
-	lookNow  bool
-	lookNext time.Time
-	looking  bool // a discoverer goroutine exists
+	wake    chan struct{}
+	gone    chan struct{} // closed when the replica was removed
+	looking bool          // a discoverer goroutine exists
 }
 
 // New restores the instance that the store holds. Nothing runs before Run.

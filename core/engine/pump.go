@@ -89,7 +89,7 @@ func (p *pump) run(ctx context.Context) {
 	defer close(released)
 	go p.cutReads(cancel, released)
 
-	p.err = p.guard(func() error { return p.open(ctx) })
+	p.err = p.guard(func() error { return p.open() })
 	if p.err == nil && !p.isHalted() {
 		p.setReady()
 		p.flow(ctx)
@@ -226,7 +226,7 @@ func (p *pump) doing(step string) {
 }
 
 // open makes everything ready up to the first poll.
-func (p *pump) open(ctx context.Context) error {
+func (p *pump) open() error {
 	ctx, cancel := context.WithCancel(p.reads)
 	defer cancel()
 	p.doing("wait for other tasks to start")

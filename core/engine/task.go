@@ -360,13 +360,6 @@ func (t *task) markDirty() {
 	t.mu.Unlock()
 }
 
-// desired returns what the operator wants.
-func (t *task) desired() core.Desired {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.intent.desired
-}
-
 func (t *task) current() core.State {
 	t.mu.Lock()
 	defer t.mu.Unlock()

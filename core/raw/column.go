@@ -89,9 +89,6 @@ func (t Type) prefix() int {
 	return 2
 }
 
-// flagKey marks a column that is part of the primary key beside the timestamp.
-const flagKey = 0x04
-
 // Column is a column or a tag as a payload describes it.
 type Column struct {
 	Name  string

@@ -1,0 +1,472 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCopiesCommitsAndRests(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	var want []string
+	for n := range 50 {
+		name := fmt.Sprint("m", n)
+		want = append(want, name)
+		w.produce(east, "power", 2+int32(n%2), name)
+	}
+	id := i.start(t, request()).ID
+	await(t, "all is applied", func() bool { return len(w.appliedAt(west, "power")) >= len(want) })
+	got := w.appliedAt(west, "power")
+	for vg := range 2 {
+		mine := slices.DeleteFunc(slices.Clone(got), func(s string) bool { var n int; fmt.Sscanf(s, "m%d", &n); return n%2 != vg })
+		if !slices.IsSortedFunc(mine, func(a, b string) int {
+			if len(a) != len(b) {
+				return len(a) - len(b)
+			}
+			return strings.Compare(a, b)
+		}) {
+			t.Errorf("vgroup %d came out of order: %v", vg+2, mine)
+		}
+	}
+	await(t, "diff rests at 0", func() bool {
+		task := i.task(t, id, "power")
+		return task.Diff == 0 && task.Phase == core.CaughtUp && task.Totals.Commits > 0
+	})
+	commits := i.task(t, id, "power").Totals.Commits
+	time.Sleep(400 * time.Millisecond) // nothing may happen: there is no condition to wait for
+	if task := i.task(t, id, "power"); task.Totals.Commits != commits || task.Diff != 0 {
+		t.Errorf("an idle task went from %d to %d commits, diff %d", commits, task.Totals.Commits, task.Diff)
+	}
+}
+
+func TestResumesAtTheCommit(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	dir := t.TempDir()
+	i := run(t, w, dir, quick())
+	w.produce(east, "power", 2, "a", "b", "c")
+	id := i.start(t, request("power")).ID
+	await(t, "the first three", func() bool { return len(w.appliedAt(west, "power")) == 3 })
+	i.stop()
+	w.produce(east, "power", 2, "d")
+	i = run(t, w, dir, quick())
+	defer i.stop()
+	await(t, "the fourth", func() bool { return len(w.appliedAt(west, "power")) >= 4 })
+	if got := strings.Join(w.appliedAt(west, "power"), ""); got != "abcd" {
+		t.Errorf("applied %q, want each once: a graceful stop commits what is applied", got)
+	}
+	if _, err := i.Stop(context.Background(), core.TargetRequest{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	i.awaitState(t, id, "power", core.Stopped)
+	i.stop()
+	i = run(t, w, dir, quick())
+	defer i.stop()
+	if task := i.task(t, id, "power"); task.Desired != core.WantStopped || task.State != core.Stopped || task.Diff != 0 || task.MeasuredAt.IsZero() {
+		t.Errorf("a stop was not remembered with its numbers: %+v", task)
+	}
+}
+
+func TestSinkOutage(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.setFault(func(op string) error {
+		if op == "write" || op == "sink" {
+			return &core.Error{Class: core.ClassReconnect, Op: "connect to " + west, Text: "connection refused"}
+		}
+		return nil
+	})
+	w.produce(east, "power", 2, "a", "b", "c")
+	task := i.awaitState(t, id, "power", core.Interrupted)
+	if !strings.Contains(task.Note, "connection refused") || task.Retry.Tries == 0 {
+		t.Errorf("the note does not say why: %q, %+v", task.Note, task.Retry)
+	}
+	w.setFault(nil)
+	i.awaitState(t, id, "power", core.Running)
+	await(t, "the rest", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abc" })
+}
+
+func TestBusySinkIsRetriedInOrder(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	var tries atomic.Int32
+	w.setFault(func(op string) error {
+		if op == "write" && tries.Add(1) <= 3 {
+			return &core.Error{Class: core.ClassRetry, Code: 0x03D3, Op: "write", Text: "conflict"}
+		}
+		return nil
+	})
+	w.produce(east, "power", 2, "a", "b")
+	i.start(t, request("power"))
+	await(t, "both, in order", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "ab" })
+}
+
+func TestRefusedMessageIsNeverSkipped(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	w.setFault(func(op string) error {
+		if op == "write" {
+			return refuse(core.ClassData, "column type differs")
+		}
+		return nil
+	})
+	w.produce(east, "power", 2, "a", "b")
+	id := i.start(t, request("power")).ID
+	var task core.Task
+	await(t, "the task fails", func() bool { task = i.task(t, id, "power"); return task.State == core.Failed })
+	for _, part := range []string{"vgroup 2", "offset 0", "column type differs", "restart"} {
+		if !strings.Contains(task.Note, part) {
+			t.Errorf("the note %q lacks %q", task.Note, part)
+		}
+	}
+	w.setFault(nil)
+	if _, err := i.Restart(context.Background(), core.TargetRequest{ID: id}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "both, after the restart", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "ab" })
+}
+
+func TestGapFailsTheTask(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(*database)
+		want []string
+	}{
+		{"retention", func(db *database) {
+			for range 20 {
+				db.wal[2].entries = append(db.wal[2].entries, "x")
+			}
+			db.wal[2].begin = 18
+		}, []string{"vgroup 2", "to 17", "deleted before"}},
+		{"recreated", func(db *database) { db.CreatedAt = db.CreatedAt.Add(time.Hour) }, []string{"dropped and created again"}},
+		{"wal anew", func(db *database) { db.wal[2] = &wal{} }, []string{"vgroup 2", "made anew"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.server(east, "power")
+			w.server(west, "power")
+			i := running(t, w, quick())
+			w.produce(east, "power", 2, "a", "b", "c")
+			id := i.start(t, request("power")).ID
+			await(t, "caught up", func() bool { return i.task(t, id, "power").Totals.Commits > 0 })
+			i.Stop(context.Background(), core.TargetRequest{ID: id})
+			i.awaitState(t, id, "power", core.Stopped)
+			w.mu.Lock()
+			c.do(w.servers[east].dbs["power"])
+			w.mu.Unlock()
+			i.start(t, core.StartRequest{ID: id})
+			var task core.Task
+			await(t, "the task fails", func() bool { task = i.task(t, id, "power"); return task.State == core.Failed })
+			for _, part := range append(c.want, "remove "+id) {
+				if !strings.Contains(task.Note, part) {
+					t.Errorf("the note %q lacks %q", task.Note, part)
+				}
+			}
+		})
+	}
+}
+
+func TestFilteredDirectionCriesNoGap(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	for range 30 {
+		w.produce(east, "power", 2, "")
+	}
+	id := i.start(t, request("power")).ID
+	await(t, "the position passes what is filtered", func() bool {
+		task := i.task(t, id, "power")
+		return task.State == core.Running && len(task.Vgroups) == 2 && task.Vgroups[0].Current >= 30
+	})
+	if n := i.task(t, id, "power").Totals.Commits; n != 0 {
+		t.Errorf("%d commits although nothing was applied", n)
+	}
+	w.mu.Lock()
+	delete(w.servers[east].offsets, i.task(t, id, "power").Group) // the commit got lost
+	w.mu.Unlock()
+	i.Stop(context.Background(), core.TargetRequest{ID: id})
+	i.awaitState(t, id, "power", core.Stopped)
+	w.mu.Lock()
+	w.servers[east].dbs["power"].wal[2].begin = 29
+	w.mu.Unlock()
+	i.start(t, core.StartRequest{ID: id})
+	i.awaitState(t, id, "power", core.Running)
+}
+
+func TestStartRefusesBeforeItCreates(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		prep func(*world)
+		req  core.StartRequest
+		want string
+	}{
+		{"unknown database", nil, request("nosuch"), "database `nosuch` does not exist at " + east},
+		{"not at the sink", func(w *world) { w.servers[east].create("only") }, request("only"), "database `only` does not exist at " + west},
+		{"unreachable", func(w *world) { delete(w.servers, west) }, request("power"), west + " cannot be reached"},
+		{"old server", func(w *world) { w.servers[east].versions.Server = "3.2.3.0" }, request("power"), `"3.2.3.0"`},
+		{"same endpoint", nil, core.StartRequest{Source: core.Endpoint{URL: east}, Sink: core.Endpoint{URL: "ws://EAST:6041"}}, "same endpoint"},
+		{"unknown id", nil, core.StartRequest{ID: "nosuch"}, `no replica has the id "nosuch"; known: none`},
+		{"bad workers", nil, core.StartRequest{Source: request().Source, Sink: request().Sink, Options: core.Options{Workers: new(int)}}, "allowed: 1 to 64"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.server(east, "power")
+			w.server(west, "power")
+			if c.prep != nil {
+				c.prep(w)
+			}
+			i := running(t, w, quick())
+			_, err := i.Start(context.Background(), c.req)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want %q", err, c.want)
+			}
+			if snap, _ := i.Snapshot(context.Background()); len(snap.Replicas) > 0 {
+				t.Errorf("%d replicas were created", len(snap.Replicas))
+			}
+		})
+	}
+}
+
+func TestStartIsIdempotentAndExtends(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power", "factory", "log")
+	w.server(west, "power", "factory", "log")
+	i := running(t, w, quick())
+	first := i.start(t, request("power"))
+	again := i.start(t, request("power"))
+	more := i.start(t, request("power", "factory"))
+	if first.ID != again.ID || first.ID != more.ID {
+		t.Errorf("three ids for one pair: %s %s %s", first.ID, again.ID, more.ID)
+	}
+	if o := again.Tasks[0].Outcome; o != core.OutcomeAlreadyRunning {
+		t.Errorf("the same again was %q", o)
+	}
+	if len(more.Tasks) != 2 || more.Tasks[1].Outcome != core.OutcomeCreated || more.Tasks[1].Database != "factory" {
+		t.Errorf("extended by %+v", more.Tasks)
+	}
+	ctx := context.Background()
+	stop := func() core.Outcome {
+		res, err := i.Stop(ctx, core.TargetRequest{ID: first.ID, Databases: []string{"power"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Tasks[0].Outcome
+	}
+	if a, b := stop(), stop(); a != core.OutcomeStopped || b != core.OutcomeAlreadyStopped {
+		t.Errorf("stopping twice: %s, %s", a, b)
+	}
+}
+
+func TestDiscovery(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power", "log")
+	w.server(west, "power", "log")
+	i := running(t, w, quick())
+	id := i.start(t, request()).ID
+	if snap, _ := i.Snapshot(context.Background()); len(snap.Tasks) != 1 {
+		t.Fatalf("%d tasks, want one: system databases are left out", len(snap.Tasks))
+	}
+	w.mu.Lock()
+	w.servers[east].create("later")
+	w.servers[west].create("later")
+	w.servers[east].create("lonely")
+	w.mu.Unlock()
+	interval := int64(1)
+	if _, err := i.Update(context.Background(), core.UpdateRequest{ID: id, Options: core.Options{CheckIntervalS: &interval}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the new database is picked up", func() bool {
+		snap, _ := i.Snapshot(context.Background())
+		return len(snap.Tasks) == 2 && snap.Tasks[1].Database == "later"
+	})
+}
+
+func TestDeclared(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	down := w.server(west, "power")
+	delete(w.servers, west)
+	cfg := quick()
+	r := config.DefaultReplica()
+	r.ID, r.Source, r.Sink = "main", "home", west
+	cfg.Endpoints = map[string]config.Endpoint{"home": {URL: east, User: "u", PasswordEnv: "X"}}
+	cfg.Replicas = []config.Replica{r}
+	dir := t.TempDir()
+	i := run(t, w, dir, cfg)
+	defer func() { i.stop() }()
+	await(t, "the replica says what it waits for", func() bool {
+		snap, _ := i.Snapshot(context.Background())
+		return len(snap.Replicas) == 1 && strings.Contains(snap.Replicas[0].Note, "cannot be reached")
+	})
+	w.mu.Lock()
+	w.servers[west] = down
+	w.mu.Unlock()
+	await(t, "its task appears", func() bool {
+		snap, _ := i.Snapshot(context.Background())
+		return len(snap.Tasks) == 1 && snap.Tasks[0].State == core.Running && snap.Replicas[0].Note == ""
+	})
+	i.Stop(context.Background(), core.TargetRequest{ID: "main"})
+	i.stop()
+	i = run(t, w, dir, cfg)
+	if task := i.task(t, "main", "power"); task.Desired != core.WantStopped {
+		t.Errorf("what was stopped is %s after a restart", task.Desired)
+	}
+	i.stop()
+	i = run(t, w, dir, quick())
+	await(t, "it is undeclared", func() bool {
+		snap, _ := i.Snapshot(context.Background())
+		return len(snap.Replicas) == 1 && snap.Replicas[0].Undeclared
+	})
+}
+
+func TestRemove(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	ctx := context.Background()
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	var refused *core.RefusedError
+	if _, err := i.Remove(ctx, core.RemoveRequest{ID: id}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "stop it first, or use --force") {
+		t.Fatalf("removing a live replica: %v", err)
+	}
+	dry, err := i.Remove(ctx, core.RemoveRequest{ID: id, DryRun: true})
+	if err != nil || !strings.Contains(strings.Join(dry.Deleted, "\n"), "topic tdr_power at "+east) {
+		t.Fatalf("dry run: %v %+v", err, dry)
+	}
+	if len(w.servers[east].topics) != 1 || i.task(t, id, "power").State != core.Running {
+		t.Fatal("the dry run was none")
+	}
+	res, err := i.Remove(ctx, core.RemoveRequest{ID: id, Force: true})
+	if err != nil || !slices.Equal(res.Deleted, dry.Deleted) {
+		t.Fatalf("remove: %v %+v", err, res)
+	}
+	if len(w.servers[east].topics)+len(w.servers[east].offsets) != 0 {
+		t.Errorf("left at the source: %v %v", w.servers[east].topics, w.servers[east].offsets)
+	}
+	if _, err := i.Stop(ctx, core.TargetRequest{ID: id}); err == nil {
+		t.Error("the replica is still known")
+	}
+}
+
+func TestRemoveKeepsWhatOthersRead(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.mu.Lock()
+	w.servers[east].offsets["theirs"] = map[int32]int64{}
+	w.mu.Unlock()
+	res, err := i.Remove(context.Background(), core.RemoveRequest{ID: id, Force: true})
+	if err != nil || len(w.servers[east].topics) != 1 || !strings.Contains(strings.Join(res.Kept, "\n"), "theirs") {
+		t.Errorf("%v %+v", err, res)
+	}
+}
+
+func TestRemoveWithoutTheSource(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	ctx := context.Background()
+	id := i.start(t, request("power")).ID
+	i.Stop(ctx, core.TargetRequest{ID: id})
+	i.awaitState(t, id, "power", core.Stopped)
+	w.setFault(func(op string) error {
+		if strings.HasPrefix(op, "catalog") {
+			return refuse(core.ClassReconnect, "gone")
+		}
+		return nil
+	})
+	if _, err := i.Remove(ctx, core.RemoveRequest{ID: id}); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Fatalf("without force: %v", err)
+	}
+	if task := i.task(t, id, "power"); task.State != core.Stopped {
+		t.Fatalf("a failed removal left the task %s", task.State)
+	}
+	res, err := i.Remove(ctx, core.RemoveRequest{ID: id, Force: true})
+	if err != nil || len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "tdr_power") {
+		t.Errorf("with force: %v %+v", err, res)
+	}
+}
+
+func TestTwoWayWithOldAdapterIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power").versions.Adapter = "3.3.2.0"
+	w.server(west, "power")
+	i := running(t, w, quick())
+	one := i.start(t, request("power"))
+	if len(one.Warnings) == 0 {
+		t.Error("one way from an old adapter came without a warning")
+	}
+	i.start(t, core.StartRequest{Source: request().Sink, Sink: request().Source, Databases: []string{"power"}})
+	i.Restart(context.Background(), core.TargetRequest{ID: one.ID})
+	await(t, "the looping direction fails", func() bool { return i.task(t, one.ID, "power").State == core.Failed })
+}
+
+func TestPanicFailsOneTaskOnly(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power", "factory")
+	w.server(west, "power", "factory")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.setFault(func(op string) error {
+		if op == "write" {
+			panic("out of the blue")
+		}
+		return nil
+	})
+	w.produce(east, "power", 2, "a")
+	await(t, "it fails", func() bool { return i.task(t, id, "power").State == core.Failed })
+	if note := i.task(t, id, "power").Note; !strings.Contains(note, "out of the blue") {
+		t.Errorf("note %q", note)
+	}
+	w.setFault(nil)
+	i.start(t, request("factory"))
+	i.awaitState(t, id, "factory", core.Running)
+}
+
+func TestReadOnlyRefusesCommands(t *testing.T) {
+	w := newWorld(t)
+	i := running(t, w, quick())
+	i.opts.ReadOnly = true
+	ctx := context.Background()
+	_, err1 := i.Start(ctx, request("power"))
+	_, err2 := i.Stop(ctx, core.TargetRequest{All: true})
+	_, err3 := i.Remove(ctx, core.RemoveRequest{ID: "x"})
+	_, err4 := i.Update(ctx, core.UpdateRequest{ID: "x"})
+	for _, err := range []error{err1, err2, err3, err4, i.Shutdown(ctx, core.Actor{})} {
+		if !errors.Is(err, core.ErrReadOnly) {
+			t.Errorf("got %v", err)
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package engine
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tdreplica/config"
+	"tdreplica/core"
+)
+
+func TestMarksCommitOnlyWhatIsAcknowledged(t *testing.T) {
+	c := config.Default().Engine
+	now := time.Unix(1000, 0)
+	m := newMarks()
+	m.base(2, 0)
+	m.handed(2)
+	m.take(5, map[int32]int64{2: 40})
+	if m.resolve(4) || m.due(now, &c) {
+		t.Fatal("a mark counted before its message was acknowledged")
+	}
+	m.handed(2)
+	m.take(9, map[int32]int64{2: 90})
+	if !m.resolve(5) || m.applied.at[2] != 40 {
+		t.Fatalf("the first mark gave way to a later one: %+v", m.applied)
+	}
+	if !m.due(now, &c) {
+		t.Error("an applied message is not due for a commit")
+	}
+}
+
+func TestMarksLeaveIdleVgroupsAlone(t *testing.T) {
+	c := config.Default().Engine
+	now := time.Unix(1000, 0)
+	m := newMarks()
+	m.base(2, 10)
+	m.take(0, map[int32]int64{2: 10 + ownEntries})
+	m.resolve(0)
+	if m.due(now, &c) || m.due(now.Add(time.Hour), &c) {
+		t.Error("a commit for nothing but our own WAL entries")
+	}
+	m.take(0, map[int32]int64{2: 5000})
+	m.resolve(0)
+	if m.due(now.Add(time.Minute), &c) {
+		t.Error("a filtered vgroup is committed too often")
+	}
+	if !m.due(now.Add(filteredPace), &c) {
+		t.Error("a filtered vgroup is never committed")
+	}
+}
+
+func TestBackoffGrowsVariesAndIsCapped(t *testing.T) {
+	shortest, longest := 100*time.Millisecond, 2*time.Second
+	for retry, want := range map[int]time.Duration{1: shortest, 2: 200 * time.Millisecond, 4: 800 * time.Millisecond, 60: longest} {
+		seen := map[time.Duration]bool{}
+		for range 50 {
+			d := backoff(shortest, longest, retry)
+			seen[d] = true
+			if d < want*8/10 || d > want*12/10 {
+				t.Fatalf("retry %d waits %v, want about %v", retry, d, want)
+			}
+		}
+		if len(seen) < 2 {
+			t.Errorf("retry %d always waits the same", retry)
+		}
+	}
+}
+
+func TestGroupNames(t *testing.T) {
+	for db, hashed := range map[string]bool{"power": false, "数据": true, "a:b": true, strings.Repeat("x", 180): true} {
+		name := groupName("abcdefgh", core.TaskKey{Replica: "maple", Database: db})
+		if len(name) > 192 || strings.Contains(name, ":") {
+			t.Errorf("group %q cannot be one", name)
+		}
+		if hashed == strings.HasSuffix(name, "."+db) {
+			t.Errorf("group of %q is %q", db, name)
+		}
+	}
+}
+
+func TestLagIsTheAgeOfTheOldestUnreachedEnd(t *testing.T) {
+	v := &vgroupMeter{current: 10, latest: 10}
+	at := time.Unix(0, 0)
+	for s := range 300 { // the end grows, nothing is applied
+		v.latest = 11 + int64(s)
+		v.sighted(at.Add(time.Duration(s) * time.Second))
+	}
+	now := at.Add(300 * time.Second)
+	if lag := v.lag(now); lag != 300_000 {
+		t.Errorf("lag %d ms, want 300 s", lag)
+	}
+	if len(v.samples) > maxSamples+1 {
+		t.Errorf("%d samples are kept", len(v.samples))
+	}
+	v.current = v.latest
+	v.sighted(now)
+	if lag := v.lag(now); lag != 0 {
+		t.Errorf("lag %d ms when caught up", lag)
+	}
+}
+
+func TestTrendTellsWhenABacklogIsGone(t *testing.T) {
+	var d trend
+	for n := int64(1000); n >= 500; n -= 10 {
+		d.add(n, 1)
+	}
+	if eta := d.eta(500); eta < 45_000 || eta > 60_000 {
+		t.Errorf("eta %d ms, want about 50 s", eta)
+	}
+	if d.sign(500) != -1 || d.eta(0) != 0 {
+		t.Errorf("sign %d, eta at 0 %d", d.sign(500), d.eta(0))
+	}
+	for n := int64(500); n < 5000; n += 50 {
+		d.add(n, 1)
+	}
+	if d.eta(5000) != core.Unknown || d.sign(5000) != 1 {
+		t.Errorf("a growing backlog has eta %d, sign %d", d.eta(5000), d.sign(5000))
+	}
+}
