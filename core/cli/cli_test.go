@@ -171,14 +171,6 @@ func TestStartPrintsTheIDLast(t *testing.T) {
 func TestCredentials(t *testing.T) {
 	w := instance(t)
 	w.fake.result = core.Result{ID: "fern"}
-	// Of a pair that is known the instance has the credentials.
-	if _, stderr, _ := w.run("start", "-f", "http://a:6041", "-t", "http://b:6041"); stderr != "" {
-		t.Errorf("a known pair: %q", stderr)
-	}
-	_, stderr, _ := w.run("start", "-f", "http://x:6041", "-t", "http://y:6041")
-	if strings.Count(stderr, "using the default root:taosdata") != 2 {
-		t.Errorf("no credentials: %q, want a warning for each side", stderr)
-	}
 	t.Setenv("TDREPLICA_SOURCE_USER", "anna")
 	t.Setenv("TDREPLICA_SOURCE_PASSWORD", "p1")
 	t.Setenv("TDREPLICA_SINK_TOKEN", "t1")

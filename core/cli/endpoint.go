@@ -102,9 +102,3 @@ func readable(path *string, secret bool) error {
 	*path = abs
 	return nil
 }
-
-// withoutCredentials reports whether the vendor's default will be used.
-func withoutCredentials(ep core.Endpoint) bool {
-	return strings.Contains(ep.URL, "://") && ep.User == "" && ep.Password == "" && ep.PasswordFile == "" &&
-		ep.PasswordEnv == "" && ep.Token == "" && ep.TokenFile == ""
-}

@@ -244,14 +244,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
-
-// pair is the canonical form of two endpoints, for comparison with a replica's.
-func pair(source, sink core.Endpoint) (string, string) {
-	canonical := func(ep core.Endpoint) string {
-		if a, _, err := config.ParseAddress(ep.URL); err == nil {
-			return a.String()
-		}
-		return ep.URL
-	}
-	return canonical(source), canonical(sink)
-}

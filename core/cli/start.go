@@ -111,7 +111,6 @@ func (c *command) runStart(ctx context.Context, req core.StartRequest, wait bool
 		return err
 	}
 	defer client.Close()
-	c.warnOfDefaults(ctx, client, req)
 	res, err := client.Start(ctx, req)
 	if err != nil {
 		if fresh {
@@ -160,30 +159,6 @@ func (c *command) withdraw(ctx context.Context, client *control.Client) {
 	}
 	if client.Shutdown(ctx, Actor()) == nil {
 		fmt.Fprintln(c.Err, "the instance has no replica and was stopped again")
-	}
-}
-
-// warnOfDefaults says that the vendor's password is about to be used, unless
-// the replica exists and has its own.
-func (c *command) warnOfDefaults(ctx context.Context, client core.Controller, req core.StartRequest) {
-	if req.ID != "" {
-		return
-	}
-	source, sink := pair(req.Source, req.Sink)
-	if snap, err := client.Snapshot(ctx); err == nil {
-		for _, r := range snap.Replicas {
-			if r.Source == source && r.Sink == sink {
-				return
-			}
-		}
-	}
-	for _, side := range []struct {
-		ep   core.Endpoint
-		name string
-	}{{req.Source, "source"}, {req.Sink, "sink"}} {
-		if withoutCredentials(side.ep) {
-			fmt.Fprintf(c.Err, "warning: no credentials are given for the %s %s: using the default root:taosdata\n", side.name, side.ep.URL)
-		}
 	}
 }
 
