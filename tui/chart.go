@@ -28,7 +28,7 @@ func (c chart) draw(a *app, w, h int) []string {
 	if n := len(c.values); n > 0 {
 		now = c.label(c.values[n-1])
 	}
-	out := []string{a.newLine(w).put(strong, c.title).gap(2).put(dim, a.f(a.text.ChartNow, now, c.label(top))).String()}
+	out := []string{a.newLine(w).gap(1).put(strong, c.title).gap(2).put(dim, a.f(a.text.ChartNow, now, c.label(top))).String()}
 	bars := stretch(values, room)
 	for row := h - 1; row >= 0; row-- {
 		l := a.newLine(w)

@@ -148,10 +148,10 @@ func (a *app) pairs(facts []fact, w int) []string {
 func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 	c := a.text.Col
 	f := []fact{
-		{c.State, a.stateGlyph(t.State) + " " + a.stateWord(t) + " " + a.glyphs.sep + " " + a.ago(t.Since), stateToken(t)},
+		{strings.ToLower(c.State), a.stateGlyph(t.State) + " " + a.stateWord(t) + " " + a.glyphs.sep + " " + a.ago(t.Since), stateToken(t)},
 		{a.text.Desired, a.text.DesiredWord[t.Desired], plain},
-		{c.Diff, a.count(t.Diff, 20), plain},
-		{c.Lag, a.lagCell(t).text, plain},
+		{strings.ToLower(c.Diff), a.count(t.Diff, 20), plain},
+		{strings.ToLower(c.Lag), a.lagCell(t).text, plain},
 		{c.ETA, etaCell(t.Diff, t.EtaMS).text, plain},
 		{a.text.Throughput, metric(t.Rate.Messages, "msg/s") + ", " + size(int64(t.Rate.Bytes)) + "/s", plain},
 		{a.text.Totals, a.f(a.text.TotalsAre, grouped(t.Totals.Messages), size(t.Totals.Bytes), grouped(t.Totals.Commits), grouped(t.Totals.DDL)), plain},

@@ -55,10 +55,10 @@ func TestScreenshots(t *testing.T) {
 		}
 	}
 	for _, sc := range scenes {
-		shoot(sc.name, sc.name, "dark", &english, 132, 36)
+		shoot(sc.name, sc.name, "dark", &english, 132, 28)
 	}
 	shoot("failed-80x24", "failed", "dark", &english, 80, 24)
-	shoot("failed-zh", "failed", "dark", &chinese, 132, 36)
-	shoot("failed-light", "failed", "light", &english, 132, 36)
-	shoot("failed-colorblind", "failed", "colorblind", &english, 132, 36)
+	shoot("failed-zh", "failed", "dark", &chinese, 132, 28)
+	shoot("failed-light", "failed", "light", &english, 132, 28)
+	shoot("failed-colorblind", "failed", "colorblind", &english, 132, 28)
 }

@@ -80,8 +80,8 @@ func shape(b *strings.Builder, seq string, x, top float64, fg string) bool {
 	midX, midY := cellW/2-0.5, cellH/2-0.5
 	switch r := []rune(seq)[0]; {
 	case r >= '▁' && r <= '█':
-		part := float64(r-'▁'+1) / 8 * (cellH - 3)
-		rect(0.4, cellH-1.5-part, cellW-0.8, part)
+		part := float64(r-'▁'+1) / 8 * cellH
+		rect(0.3, cellH-part, cellW-0.6, part+0.2)
 	case r == '─':
 		rect(0, midY, cellW+0.2, 1)
 	case r == '│':
