@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +16,8 @@ import (
 // an operator stopped stays stopped, and what is no longer declared is only
 // marked as such.
 func (e *Engine) declare() error {
-	if err := e.lock(e.hard); err != nil {
+	// A request holds the lock for a few seconds at most.
+	if err := e.lock(context.Background()); err != nil {
 		return err
 	}
 	defer e.unlock()

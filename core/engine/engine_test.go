@@ -457,8 +457,9 @@ func TestPanicFailsOneTaskOnly(t *testing.T) {
 
 func TestReadOnlyRefusesCommands(t *testing.T) {
 	w := newWorld(t)
-	i := running(t, w, quick())
-	i.opts.ReadOnly = true
+	cfg := quick()
+	cfg.Instance.ReadOnly = true
+	i := running(t, w, cfg)
 	ctx := context.Background()
 	_, err1 := i.Start(ctx, request("power"))
 	_, err2 := i.Stop(ctx, core.TargetRequest{All: true})

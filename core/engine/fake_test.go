@@ -413,7 +413,7 @@ func run(t testing.TB, w *world, dir string, cfg *config.Config) *instance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Options{Config: cfg, Store: s, Connector: w})
+	e, err := New(Options{Config: cfg, Store: s, Connector: w, ReadOnly: cfg.Instance.ReadOnly})
 	if err != nil {
 		t.Fatal(err)
 	}

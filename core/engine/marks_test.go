@@ -24,7 +24,7 @@ func TestMarksCommitOnlyWhatIsAcknowledged(t *testing.T) {
 	if !m.resolve(5) || m.applied.at[2] != 40 {
 		t.Fatalf("the first mark gave way to a later one: %+v", m.applied)
 	}
-	if !m.due(now, &c) {
+	if !m.due(now.Add(c.CommitInterval.Duration), &c) {
 		t.Error("an applied message is not due for a commit")
 	}
 }
