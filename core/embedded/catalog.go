@@ -267,9 +267,12 @@ func (db *database) remove(d deletion, tables []*table, super bool) int {
 	return total
 }
 
+// oldest is the time before which rows are refused.
+func (db *database) oldest() int64 { return ticksOf(time.Now().Add(-db.keep()), db.prec) }
+
 // checkAge refuses rows older than the database keeps.
 func (db *database) checkAge(rows [][][]byte) error {
-	oldest := ticksOf(time.Now().Add(-db.keep()), db.prec)
+	oldest := db.oldest()
 	for _, row := range rows {
 		if leInt64(row[0]) < oldest {
 			return errTooOld

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -267,70 +268,96 @@ func (s *session) rawDelete(db *database, payload []byte) error {
 	return nil
 }
 
-// rawData writes the rows of a data or metadata message, table by table: what
-// was written before an error stays.
+// rawData writes the rows of a data or metadata message. Every block is looked
+// at before the first is written, so that an error leaves nothing behind.
 func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	m, err := decodeDataMessage(kind, payload)
 	if err != nil {
 		return err
 	}
+	coming := map[string]*stable{}
+	for _, c := range m.creates {
+		coming[c.name] = db.stables[c.super]
+	}
+	var plans []blockPlan
+	for _, b := range m.blocks {
+		plan := blockPlan{rawTableBlock: b}
+		switch t, st := db.tables[b.table], coming[b.table]; {
+		case t != nil:
+			err = s.plan(&plan, t.schema())
+		case st != nil:
+			err = s.plan(&plan, &st.schema)
+		case s.n.version.skipsMissing():
+			continue
+		default:
+			err = errTableMissing
+		}
+		if err == nil && plan.rows > 0 && plan.oldest < db.oldest() {
+			err = errTooOld
+		}
+		if err != nil {
+			return err
+		}
+		plans = append(plans, plan)
+	}
 	var set submitSet
-	defer func() { set.log(true) }()
 	for _, c := range m.creates {
 		if t := s.rawTable(db, c); t != nil {
 			en := set.entry(t.vg)
 			en.creates = append(en.creates, s.n.encodeCreateTable(t))
 		}
 	}
-	for _, b := range m.blocks {
-		t := db.tables[b.table]
-		if t == nil {
-			if s.n.version.skipsMissing() {
-				continue
-			}
-			return errTableMissing
-		}
-		if err := s.rawBlock(&set, t, b); err != nil {
-			return err
-		}
+	for _, p := range plans {
+		p.write(&set, db.tables[p.table])
 	}
+	set.log(true)
 	return nil
 }
 
-// rawBlock writes one block, columns matched by name.
-func (s *session) rawBlock(set *submitSet, t *table, b rawTableBlock) error {
-	cols, cells, err := s.match(t, b.block)
-	if err != nil || b.rows == 0 {
+// blockPlan is a block whose columns have been matched with a table's.
+type blockPlan struct {
+	rawTableBlock
+	cols      []column
+	cells     []blockColumn
+	oldest    int64
+	ascending bool
+}
+
+// plan matches a block with a schema and checks what can be checked.
+func (s *session) plan(p *blockPlan, own *schema) (err error) {
+	if p.cols, p.cells, err = s.match(p.table, own.cols, p.block); err != nil || p.rows == 0 {
 		return err
 	}
-	if err := checkCells(t.name, cols, cells, b.rows); err != nil {
-		return err
+	if err = checkCells(p.table, p.cols, p.cells, p.rows); err == nil {
+		p.oldest, p.ascending = timesOf(&p.cells[0], p.rows)
 	}
-	db := t.vg.db
-	oldest, ascending := timesOf(&cells[0], b.rows)
-	if oldest < ticksOf(time.Now().Add(-db.keep()), db.prec) {
-		return errTooOld
+	return err
+}
+
+// write stores a block that has been planned.
+func (p *blockPlan) write(set *submitSet, t *table) {
+	if p.rows == 0 {
+		return
 	}
-	whole := len(cols) == len(b.cols) && b.encoded != nil
-	appends := ascending && (len(t.rows.ts) == 0 || oldest > t.rows.ts[len(t.rows.ts)-1])
+	whole := len(p.cols) == len(p.block.cols) && p.encoded != nil
+	appends := p.ascending && (len(t.rows.ts) == 0 || p.oldest > t.rows.ts[len(t.rows.ts)-1])
 	var rows [][][]byte
 	if !whole || !appends {
-		rows = cellRows(cells, b.rows)
+		rows = cellRows(p.cells, p.rows)
 	}
 	if appends {
-		t.rows.appendBlock(cols, cells, b.rows)
+		t.rows.appendBlock(p.cols, p.cells, p.rows)
 	} else {
-		t.rows.upsert(cols, rows)
+		t.rows.upsert(p.cols, rows)
 	}
 	en := set.entry(t.vg)
 	if whole {
-		en.data = append(en.data, b.encoded...)
+		en.data = append(en.data, p.encoded...)
 	} else {
-		en.data = appendTableBlock(en.data, db.prec, t.name, cols, rows)
+		en.data = appendTableBlock(en.data, t.vg.db.prec, t.name, p.cols, rows)
 	}
 	en.blocks++
-	en.rows += b.rows
-	return nil
+	en.rows += p.rows
 }
 
 // checkCells refuses rows without a time, and values longer than the column.
@@ -387,10 +414,9 @@ func columnError(table, text string) error {
 // cursor over the block's types and data moves only on a match, as in the real
 // writer: past a column that the table lacks, the next ones meet the wrong
 // data, and one at the end is lost in silence.
-func (s *session) match(t *table, b *block) ([]column, []blockColumn, error) {
-	own := t.schema().cols
+func (s *session) match(table string, own []column, b *block) ([]column, []blockColumn, error) {
 	if !s.n.version.newLayout() && len(b.cols) > len(own) {
-		return nil, nil, failure(codeInvalidPara, "Invalid parameters,detail:table:%s, err:numFields:%d bigger than num of bound cols:%d", t.name, len(b.cols), len(own))
+		return nil, nil, failure(codeInvalidPara, "Invalid parameters,detail:table:%s, err:numFields:%d bigger than num of bound cols:%d", table, len(b.cols), len(own))
 	}
 	var cols []column
 	var cells []blockColumn
@@ -401,13 +427,17 @@ func (s *session) match(t *table, b *block) ([]column, []blockColumn, error) {
 		}
 		data := b.cols[len(cols)]
 		if data.typ != own[i].typ {
-			return nil, nil, columnError(t.name, "column type not equal, name:"+c.name+", schema type:"+typeInfos[own[i].typ].name+", data type:"+typeInfos[data.typ].name)
+			return nil, nil, columnError(table, "column type not equal, name:"+c.name+", schema type:"+typeInfos[own[i].typ].name+", data type:"+typeInfos[data.typ].name)
+		}
+		if data.typ.variable() && data.typ != typeBlob && data.bytes > own[i].bytes {
+			name := typeInfos[data.typ].name
+			return nil, nil, columnError(table, fmt.Sprintf("column var data bytes error, name:%s, schema type:%s, bytes:%d, data type:%s, bytes:%d", c.name, name, own[i].bytes, name, data.bytes))
 		}
 		cols = append(cols, own[i])
 		cells = append(cells, b.cells[len(cells)])
 	}
 	if len(cols) == 0 || cols[0].id != 1 {
-		return nil, nil, columnError(t.name, "primary timestamp column missing")
+		return nil, nil, columnError(table, "primary timestamp column missing")
 	}
 	return cols, cells, nil
 }
@@ -457,9 +487,17 @@ func (s *session) writeRawBlock(frame []byte, fields bool) error {
 			}
 		}
 	}
+	plan := blockPlan{rawTableBlock: rawTableBlock{table: name, block: b}}
+	if err := s.plan(&plan, t.schema()); err != nil {
+		return err
+	}
+	if plan.rows > 0 && plan.oldest < db.oldest() {
+		return errTooOld
+	}
 	var set submitSet
-	defer func() { set.log(true) }()
-	return s.rawBlock(&set, t, rawTableBlock{table: name, block: b})
+	plan.write(&set, t)
+	set.log(true)
+	return nil
 }
 
 // blockLength is the number of bytes that a raw block says it has.
