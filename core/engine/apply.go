@@ -41,6 +41,9 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	case raw.DropTables, raw.DropSuperTable:
 		return w.applyDrop(ctx, meta, m)
 	}
+	if a := meta.Alter; meta.Kind == raw.AlterSuperTable && a != nil && a.Change == raw.RenameTag {
+		return w.renameTag(ctx, meta, m)
+	}
 	if err := w.insist(ctx, meta.Message(m)); err != nil {
 		return err
 	}
@@ -48,6 +51,24 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 		w.p.t.changed(meta, m.Vgroup)
 	}
 	return nil
+}
+
+// renameTag renames by SQL: written raw, the renamed tag is a new one to the
+// sink, and every child table loses its value. The statement carries no mark
+// and comes back once, as a change of a super table with another uid, which the
+// source acknowledges and ignores.
+func (w *worker) renameTag(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	a := meta.Alter
+	if len(a.Fields) == 0 || a.NewName == "" {
+		return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "rename a tag", Text: "the message does not tell the names"})
+	}
+	err := w.ask(ctx, func(ctx context.Context) error {
+		return w.p.plan.sinkCatalog.RenameTag(ctx, w.p.t.key.Database, a.Table, a.Fields[0].Name, a.NewName)
+	})
+	if err == nil {
+		w.p.t.changed(meta, m.Vgroup)
+	}
+	return err
 }
 
 // changed notes a change of schema. A super table's comes once from every

@@ -390,6 +390,9 @@ func (c *fakeCatalog) TableNames(context.Context, string, []int64) (map[int64]st
 	return nil, nil
 }
 func (c *fakeCatalog) MarkDrop(context.Context, string, string, int64) error { return nil }
+func (c *fakeCatalog) RenameTag(context.Context, string, string, string, string) error {
+	return nil
+}
 
 // quick is a configuration whose pauses are milliseconds.
 func quick() *config.Config {

@@ -99,6 +99,9 @@ type Catalog interface {
 	// about to be dropped: the statement is logged in front of the drop. It
 	// does nothing if the table does not exist.
 	MarkDrop(ctx context.Context, database, table string, at int64) error
+	// RenameTag does nothing if the super table has a tag of the new name
+	// already, or none of the old one.
+	RenameTag(ctx context.Context, database, table, from, to string) error
 	Close() error
 }
 

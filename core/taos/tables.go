@@ -81,3 +81,23 @@ func (c *catalog) MarkDrop(ctx context.Context, database, table string, at int64
 	}
 	return err
 }
+
+// RenameTag implements engine.Catalog.
+func (c *catalog) RenameTag(ctx context.Context, database, table, from, to string) error {
+	t, err := c.Describe(ctx, database, table)
+	if err != nil {
+		return err
+	}
+	old := false
+	for _, tag := range t.Tags {
+		old = old || tag.Name == from
+		if tag.Name == to {
+			return nil
+		}
+	}
+	if !old {
+		return nil
+	}
+	return c.exec(ctx, fmt.Sprintf("rename tag %q of %q at %s", from, table, c.ep),
+		fmt.Sprintf("alter stable %s rename tag %s %s", qualified(database, table), QuoteIdent(from), QuoteIdent(to)))
+}
