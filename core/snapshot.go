@@ -99,7 +99,7 @@ func (s *Snapshot) Unhealthy() []string {
 		switch {
 		case t.State == Failed:
 			why = append(why, t.Key().String()+": failed: "+t.Note)
-		case t.State == Interrupted && held >= limit:
+		case t.State == Interrupted && limit > 0 && held >= limit:
 			why = append(why, t.Key().String()+": interrupted for "+held.Round(time.Second).String()+": "+t.Note)
 		case r.MaxLagS > 0 && t.LagMS > r.MaxLagS*1000:
 			lag := time.Duration(t.LagMS) * time.Millisecond

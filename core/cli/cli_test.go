@@ -225,11 +225,6 @@ func TestCheck(t *testing.T) {
 	if _, _, code := w.run("status", "--check", "otter"); code != 0 {
 		t.Errorf("another replica: exit %d", code)
 	}
-	w.fake.snap.Tasks[1].State = core.Interrupted
-	w.fake.snap.Tasks[1].Retry = core.Retry{Tries: 3, Next: w.fake.snap.At.Add(8 * time.Second)}
-	if out, _, _ := w.run("status"); !strings.Contains(out, "the password is wrong; try 3, the next in 8s") {
-		t.Errorf("an interrupted task shows no countdown:\n%s", out)
-	}
 }
 
 func TestWaiting(t *testing.T) {

@@ -142,7 +142,8 @@ func (c *command) remove() *cobra.Command {
 					return err
 				}
 				if dry && c.output == "text" {
-					fmt.Fprintln(c.Out, "this is what would be done; nothing was changed")
+					c.printPlan(res)
+					return nil
 				}
 				return c.printResult(res)
 			})
@@ -153,6 +154,17 @@ func (c *command) remove() *cobra.Command {
 	cmd.Flags().BoolVar(&force, "force", false, "also while it runs, and even if its source cannot be reached")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "only say what would be deleted")
 	return cmd
+}
+
+// printPlan prints what a removal would do.
+func (c *command) printPlan(res *core.Result) {
+	for _, d := range res.Deleted {
+		fmt.Fprintf(c.Out, "would delete %s\n", clean(d))
+	}
+	for _, k := range res.Kept {
+		fmt.Fprintf(c.Out, "would keep %s\n", clean(k))
+	}
+	fmt.Fprintln(c.Out, "nothing was changed")
 }
 
 // Version is the document of `version -o json`.

@@ -133,9 +133,6 @@ func noteOf(s *core.Snapshot, t *core.Task) string {
 	} else if t.Phase != "" {
 		parts = append(parts, strings.ReplaceAll(string(t.Phase), "-", " "))
 	}
-	if t.State == core.Interrupted && !t.Retry.Next.IsZero() {
-		parts = append(parts, fmt.Sprintf("try %d, the next in %s", t.Retry.Tries, age(t.Retry.Next.Sub(s.At))))
-	}
 	if r := s.Replica(t.Replica); r != nil && r.Undeclared {
 		parts = append(parts, "undeclared: no longer in the configuration")
 	}
