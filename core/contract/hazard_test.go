@@ -1,0 +1,114 @@
+package contract
+
+import (
+	"fmt"
+	"testing"
+)
+
+// TestHazardDeleteByTag deletes on a super table under conditions on tags. The
+// conditions are not in the log: each vgroup names its own children that
+// matched, or none.
+func TestHazardDeleteByTag(t *testing.T) {
+	for _, n := range []int{1, 2, 4} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { deleteByTag(e, n) })
+		})
+	}
+}
+
+func deleteByTag(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	in := e.runInstance()
+	there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int, n int)", db))
+	const children = 9
+	fill := func(from int) {
+		for c := range children {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d,%d) values(%d,1)(%d,2)(%d,3)",
+				db, c, db, c%3, c, loadEpoch+from, loadEpoch+from+1, loadEpoch+from+2))
+		}
+	}
+	fill(0)
+	e.exec(e.a, fmt.Sprintf("delete from %s.st where g = 1 and ts <= %d", db, loadEpoch+1))
+	in.caughtUp(there)
+	if left := e.query(e.b, "select count(*) from "+db+".st")[0][0]; left != "21" {
+		e.Fatalf("%s rows are left at the sink of 21", left)
+	}
+	fill(10)
+	// Only one vgroup has a child that matches, and then none has.
+	e.exec(e.a, fmt.Sprintf("delete from %s.st where n = 5 and ts >= %d", db, loadEpoch+11))
+	e.exec(e.a, fmt.Sprintf("delete from %s.st where g = 77 and ts <= %d", db, loadEpoch+20))
+	fill(20)
+	e.exec(e.a, fmt.Sprintf("delete from %s.st where ts = %d", db, loadEpoch+21))
+	in.caughtUp(there, back)
+	e.equal(e.a, e.b, db)
+	e.staysAtRest(db)
+}
+
+// TestHazardDropEcho drops and re-creates tables faster than the drops come
+// back from the other side. What replication dropped there must not be dropped
+// here again.
+func TestHazardDropEcho(t *testing.T) {
+	t.Run("one instance", func(t *testing.T) {
+		scenario(t, options{}, func(e *env) {
+			in := e.runInstance()
+			dropEcho(e, in, in)
+		})
+	})
+	t.Run("two instances", func(t *testing.T) {
+		scenario(t, options{}, func(e *env) { dropEcho(e, e.runInstance(), e.runInstance()) })
+	})
+}
+
+func dropEcho(e *env, one, two *instance) {
+	db := e.create(database{vgroups: map[string]int{"a": 4, "b": 2}}, e.a, e.b)
+	there, back := one.replicate(e.a, e.b, db), two.replicate(e.b, e.a, db)
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int)", db))
+	one.caughtUp(there)
+	const rounds = 4
+	for round := range rounds {
+		for c := range 3 {
+			child, plain := fmt.Sprintf("%s.c%d", db, c), fmt.Sprintf("%s.n%d", db, c)
+			e.exec(e.a,
+				fmt.Sprintf("create table %s using %s.st tags(%d)", child, db, round),
+				fmt.Sprintf("create table %s(ts timestamp, v int)", plain))
+			for _, table := range []string{child, plain} {
+				e.exec(e.a, fmt.Sprintf("insert into %s values(%d,%d)", table, loadEpoch+round, round))
+				if round < rounds-1 {
+					e.exec(e.a, "drop table "+table)
+				}
+			}
+		}
+	}
+	one.caughtUp(there)
+	two.caughtUp(back)
+	one.caughtUp(there)
+	for _, s := range []*side{e.a, e.b} {
+		for _, table := range []string{"c0", "c1", "c2", "n0", "n1", "n2"} {
+			rows := e.query(s, fmt.Sprintf("select v from %s.%s", db, table))
+			if len(rows) != 1 || rows[0][0] != fmt.Sprint(rounds-1) {
+				e.Errorf("table %s at %s holds %v", table, s.name, rows)
+			}
+		}
+	}
+	e.equal(e.a, e.b, db)
+	e.staysAtRest(db)
+	e.dropsFromBoth(db, one, two, there, back)
+}
+
+// dropsFromBoth drops tables for good, each at one side. A user's drop is none
+// of replication's and must arrive.
+func (e *env) dropsFromBoth(db string, one, two *instance, there, back string) {
+	e.Helper()
+	e.exec(e.a, "drop table "+db+".c0", "drop table "+db+".n0")
+	e.exec(e.b, "drop table "+db+".c1", "drop table "+db+".n1")
+	one.caughtUp(there)
+	two.caughtUp(back)
+	for _, s := range []*side{e.a, e.b} {
+		left := e.query(s, "select count(*) from information_schema.ins_tables where db_name='"+db+"'")
+		if left[0][0] != "2" {
+			e.Errorf("%s tables are left at %s of 2", left[0][0], s.name)
+		}
+	}
+	e.equal(e.a, e.b, db)
+}
