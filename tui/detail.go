@@ -249,8 +249,8 @@ func (d *detailScreen) charts(a *app, w int) []string {
 		}
 		return c
 	}
-	rate := func(points []core.Throughput) func(*core.Throughput) int64 {
-		step := int64(1)
+	rate := func(points []core.Throughput, usual time.Duration) func(*core.Throughput) int64 {
+		step := int64(usual / time.Second)
 		if len(points) > 1 {
 			step = max(1, int64(points[1].At.Sub(points[0].At)/time.Second))
 		}
@@ -260,8 +260,8 @@ func (d *detailScreen) charts(a *app, w int) []string {
 	lag := func(p *core.Throughput) int64 { return p.LagMS }
 	m, day := d.got.Minutes, d.got.Day
 	all := []chart{
-		one(a.text.Chart15, m, rate(m), perSecond), one(a.text.ChartLag15, m, lag, spanMS),
-		one(a.text.Chart24, day, rate(day), perSecond), one(a.text.ChartLag24, day, lag, spanMS),
+		one(a.text.Chart15, m, rate(m, 10*time.Second), perSecond), one(a.text.ChartLag15, m, lag, spanMS),
+		one(a.text.Chart24, day, rate(day, 5*time.Minute), perSecond), one(a.text.ChartLag24, day, lag, spanMS),
 	}
 	var out []string
 	if w < 110 {

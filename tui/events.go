@@ -2,6 +2,7 @@ package tui
 
 import (
 	"slices"
+	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -222,7 +223,7 @@ func (a *app) subject(e *core.Event) string {
 func (a *app) eventText(e *core.Event) string {
 	s := clean(e.Text)
 	if e.Actor.Via != "" && e.Actor.Via != "engine" {
-		s += "  (" + clean(e.Actor.String()) + ")"
+		s += " " + a.glyphs.sep + " " + clean(strings.TrimSpace(e.Actor.Via+" "+e.Actor.User))
 	}
 	return s
 }

@@ -19,7 +19,12 @@ import (
 	"tdreplica/tui/internal/scene"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+// updating reports whether golden files are written anew: the flag -update is
+// teatest's.
+func updating() bool {
+	f := flag.Lookup("update")
+	return f != nil && f.Value.String() == "true"
+}
 
 // newScene is a console over a snapshot at the scene's time, of which every
 // request has been answered.
@@ -176,7 +181,7 @@ func golden(t *testing.T, name, got string) {
 	}
 	got = strings.Join(lines, "\n") + "\n"
 	path := filepath.Join("testdata", name+".golden")
-	if *update {
+	if updating() {
 		if err := os.MkdirAll("testdata", 0o755); err != nil {
 			t.Fatal(err)
 		}
