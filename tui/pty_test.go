@@ -215,7 +215,7 @@ func TestBytesPerSecond(t *testing.T) {
 	time.Sleep(1200 * time.Millisecond)
 	from := len(x.output())
 	began := time.Now()
-	time.Sleep(3 * time.Second) // a rate needs a time
+	time.Sleep(2 * time.Second) // a rate needs a time
 	rate := float64(len(x.output())-from) / time.Since(began).Seconds()
 	t.Logf("%.0f bytes/s at 120x40", rate)
 	if rate > 4096 {

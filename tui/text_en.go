@@ -47,7 +47,7 @@ var english = text{
 	Act: map[actionID]actText{
 		"start":    {"start", "start the task, or all marked ones"},
 		"stop":     {"stop", "stop the task, or all marked ones"},
-		"restart":  {"restart", "restart the task, or all marked ones; a failed one tries again"},
+		"restart":  {"restart", "restart the task, or all marked ones; also failed ones"},
 		"remove":   {"force-remove", "delete the replica, its consumer groups and topics"},
 		"new":      {"new", "set up a new replica"},
 		"add":      {"add", "add databases to the replica"},

@@ -178,7 +178,7 @@ func sparkline(values []int64, w int, g *glyphs) string {
 		top = max(top, v)
 	}
 	var b strings.Builder
-	last := int64(len(g.spark) - 1)
+	last := int64(len(g.spark) - 2) // the full block would touch the line above
 	for _, v := range values {
 		step := int64(0)
 		if v > 0 {
