@@ -13,6 +13,7 @@ import (
 	"tdreplica/core/cli"
 	"tdreplica/core/control"
 	"tdreplica/core/engine"
+	"tdreplica/core/metrics"
 	"tdreplica/core/store"
 	"tdreplica/core/taos"
 )
@@ -26,6 +27,8 @@ type instance struct {
 	store  *store.Store
 	engine *engine.Engine
 	server *control.Server
+	// metrics is nil if the configuration asks for none.
+	metrics *metrics.Server
 
 	cancel  context.CancelFunc // of the engine: a graceful stop
 	running chan error         // the engine's end
@@ -55,6 +58,11 @@ func openInstance(ctx context.Context, l cli.Launch, log *slog.Logger, version s
 	listener, err := control.Listen(st.Dir())
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
+	}
+	if address := l.Config.Metrics.Listen; address != "" {
+		if i.metrics, err = metrics.Serve(address, i.engine); err != nil {
+			return nil, errors.Join(err, listener.Close(), st.Close())
+		}
 	}
 	i.server = control.NewServer(i.engine, l.ReadOnly, log)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -98,7 +106,11 @@ func (i *instance) close() error {
 	defer cancel()
 	// A request that did not end in time is cut off; that is no failure.
 	_ = i.server.Close(ctx)
-	return errors.Join(err, <-i.serving, i.store.Close())
+	err = errors.Join(err, <-i.serving)
+	if i.metrics != nil {
+		err = errors.Join(err, i.metrics.Close())
+	}
+	return errors.Join(err, i.store.Close())
 }
 
 // headless runs an instance until ctx ends or it is asked to stop.
