@@ -96,7 +96,11 @@ func (s *session) describe(p *parser) (*result, error) {
 		"compress VARCHAR(12)", "level VARCHAR(12)")
 	for _, c := range sch.cols {
 		info := typeInfos[c.typ]
-		r.add(c.name, c.describe(", "), int64(c.length()), "", info.encode, info.compress, "medium")
+		length := c.length()
+		if c.typ == typeBlob {
+			length = c.bytes // not what select tells
+		}
+		r.add(c.name, c.describe(", "), int64(length), "", info.encode, info.compress, "medium")
 	}
 	for _, c := range sch.tags {
 		r.add(c.name, c.describe(", "), int64(c.length()), "TAG", "disabled", "disabled", "disabled")
