@@ -2,6 +2,8 @@
 # `go build`, `go run . --demo` and `go test ./...` do without it.
 
 OUT     ?= bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race lint cover bench fuzz screenshots demo clean
@@ -10,7 +12,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/tdreplica, static
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(OUT)/tdreplica .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(OUT)/tdreplica .
 
 test: ## run the tests
 	go test ./...
