@@ -187,7 +187,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	w.marks.take(w.handed, at)
 	w.resolve(w.acked.Load())
 	w.sampledAt, w.sampledSeq = now, w.handed
-	behind := w.p.t.meter.measured(assigned, now)
+	behind := w.p.t.meter.measured(assigned, now, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0
 	for _, a := range assigned {
 		if pos, ok := at[a.Vgroup]; ok && pos < a.Begin {

@@ -117,3 +117,27 @@ func TestTrendTellsWhenABacklogIsGone(t *testing.T) {
 		t.Errorf("a growing backlog has eta %d, sign %d", d.eta(5000), d.sign(5000))
 	}
 }
+
+func TestStrayWALEntriesCountOnlyIfTheyStay(t *testing.T) {
+	m := newMeter(core.Task{})
+	now := time.Unix(0, 0)
+	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
+	sample := func(end int64, quiet bool) int64 {
+		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, quiet)
+		return m.vg[2].diff()
+	}
+	if d := sample(11, true); d != 0 {
+		t.Errorf("a commit's own entry shows as a diff of %d", d)
+	}
+	if d := sample(11, true); d != 1 {
+		t.Errorf("an entry that stays shows as a diff of %d", d)
+	}
+	m.reached(map[int32]int64{2: 11})
+	if d := sample(12, false); d != 1 {
+		t.Errorf("a new entry under traffic shows as a diff of %d", d)
+	}
+	m.reached(map[int32]int64{2: 12})
+	if d := sample(40, true); d != 28 {
+		t.Errorf("a backlog shows as a diff of %d", d)
+	}
+}

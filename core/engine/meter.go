@@ -44,6 +44,7 @@ type meter struct {
 
 type vgroupMeter struct {
 	current, committed, latest int64
+	doubted                    int64 // an end that was not counted yet
 	lastAt                     time.Time
 	samples                    []sample // where the WAL ended, while it is not reached
 	tickedCurrent              int64
@@ -188,17 +189,25 @@ func (m *meter) committed(vg int32, at int64, now time.Time) {
 }
 
 // measured takes the ends of the WALs and returns by how much they are ahead.
-func (m *meter) measured(assigned []core.Assignment, now time.Time) int64 {
+// A commit, ours or another group's, and what the server logs for itself put a
+// few entries behind the position until the next poll steps over them. So where
+// the last poll found nothing, that little counts only if it is still there
+// when the next sample is taken.
+func (m *meter) measured(assigned []core.Assignment, now time.Time, quiet bool) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var behind int64
 	for _, a := range assigned {
 		v := m.vgroup(a.Vgroup)
-		if end := max(a.End, v.current); end != v.latest {
+		end := max(a.End, v.current)
+		behind += end - v.current
+		if ahead := end - v.current; quiet && ahead > 0 && ahead <= ownEntries && v.doubted <= v.current {
+			v.doubted, end = end, v.current
+		}
+		if end != v.latest {
 			v.latest, m.changed = end, true
 		}
 		v.sighted(now)
-		behind += max(0, v.diff())
 	}
 	m.measuredAt = now
 	return behind

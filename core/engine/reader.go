@@ -41,6 +41,7 @@ type worker struct {
 	vgroups  []int32
 	handed   uint64 // the last message handed to the writer
 	wait     time.Duration
+	quiet    bool // the last poll found nothing
 	lastPoll time.Time
 	marks    marks
 
@@ -143,11 +144,11 @@ func (w *worker) poll(ctx context.Context) error {
 		return err
 	case m == nil:
 		w.failures = 0
-		w.wait = min(2*w.wait, c.PollWaitMax.Duration)
+		w.wait, w.quiet = min(2*w.wait, c.PollWaitMax.Duration), true
 		return nil
 	}
 	w.failures = 0
-	w.wait = c.PollWaitMin.Duration
+	w.wait, w.quiet = c.PollWaitMin.Duration, false
 	w.handed++
 	w.marks.handed(m.Vgroup)
 	w.q.put(item{m: m, seq: w.handed})
