@@ -18,7 +18,7 @@ func (w *worker) apply(ctx context.Context, m *core.Message) error {
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
-		return w.insist(ctx, m)
+		return w.applyRows(ctx, m)
 	}
 	w.p.ddl.Lock()
 	defer w.p.ddl.Unlock()
@@ -28,6 +28,27 @@ func (w *worker) apply(ctx context.Context, m *core.Message) error {
 	}
 	for i := range metas {
 		if err := w.applyMeta(ctx, &metas[i], m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeRows is the first version known to take a message in which one table
+// comes with different sets of columns. 3.3.3.0's adapter ends when it does.
+var wholeRows = core.Version{3, 3, 7, 0}
+
+// applyRows writes rows as they came, to sinks that survive it.
+func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
+	if v, err := core.ParseVersion(w.p.plan.facts.sinkVersion); err != nil || v.AtLeast(wholeRows) {
+		return w.insist(ctx, m)
+	}
+	parts, err := raw.SplitColumns(m.RawType, m.Payload())
+	if err != nil || parts == nil {
+		return w.insist(ctx, m)
+	}
+	for _, part := range parts {
+		if err := w.insist(ctx, part.Message(m)); err != nil {
 			return err
 		}
 	}
