@@ -2,6 +2,7 @@
 # `go build`, `go run . --demo` and `go test ./...` do without it.
 
 OUT     ?= bin
+FUZZTIME ?= 10s
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
@@ -32,8 +33,12 @@ cover: ## write cover.out and print the coverage of each function
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-fuzz: ## fuzz the configuration for 30 s
-	go test -run '^$$' -fuzz FuzzParse -fuzztime 30s ./config
+fuzz: ## fuzz every decoder for FUZZTIME (10s) each
+	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed 's/^func //' | sort -u | while read -r target; do \
+	  dir=$$(dirname "$$(grep -rl --include='*_test.go' "^func $$target(" . | head -1)"); \
+	  echo "$$dir $$target"; \
+	  go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; \
+	done
 
 screenshots: ## render the console into screenshots/
 	go test ./tui -run TestScreenshots -count 1 -screenshots

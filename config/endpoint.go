@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // DefaultPort is taosAdapter's.
@@ -67,6 +69,9 @@ func ParseAddress(s string) (Address, *url.Userinfo, error) {
 	if a.Host == "" {
 		return Address{}, nil, errors.New("the endpoint has no host; expected http://HOST:PORT")
 	}
+	if !validHost(a.Host) {
+		return Address{}, nil, errors.New("the endpoint's host is neither a name nor an IP address; expected http://HOST:PORT")
+	}
 	if p := u.Port(); p != "" {
 		a.Port, err = strconv.Atoi(p)
 		if err != nil || a.Port < 1 || a.Port > 65535 {
@@ -77,4 +82,15 @@ func ParseAddress(s string) (Address, *url.Userinfo, error) {
 		return Address{}, nil, errors.New("the endpoint has more than host and port; expected http://HOST:PORT")
 	}
 	return a, u.User, nil
+}
+
+// validHost takes IP addresses and whatever could be a name to look up.
+func validHost(host string) bool {
+	if strings.Contains(host, ":") {
+		ip, err := netip.ParseAddr(host)
+		return err == nil && ip.Zone() == ""
+	}
+	return !strings.ContainsFunc(host, func(r rune) bool {
+		return r != '-' && r != '.' && r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	})
 }
