@@ -104,7 +104,6 @@ func (m *marks) filtered() map[int32]bool {
 func (w *worker) resolve(acked uint64) {
 	if w.marks.resolve(acked) {
 		w.p.t.meter.reached(w.marks.applied.at)
-		w.progressed = w.p.e.clock.Now()
 	}
 }
 

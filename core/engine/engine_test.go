@@ -471,3 +471,56 @@ func TestReadOnlyRefusesCommands(t *testing.T) {
 		}
 	}
 }
+
+func TestSilentSourceIsOpenedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	cfg := quick()
+	cfg.Engine.StallTimeout.Duration = 50 * time.Millisecond
+	i := running(t, w, cfg)
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.mu.Lock()
+	w.mute = true
+	w.mu.Unlock()
+	w.produce(east, "power", 2, "a", "b", "c", "d", "e")
+	await(t, "the consumer is made anew", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.calls["subscribe"] > 1
+	})
+	if task := i.task(t, id, "power"); !strings.Contains(task.LastError, "gave nothing") {
+		t.Errorf("the last error is %q", task.LastError)
+	}
+	w.mu.Lock()
+	w.mute = false
+	w.mu.Unlock()
+	await(t, "all five", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abcde" })
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	cfg := quick()
+	cfg.Engine.QueueBytes = 8
+	i := running(t, w, cfg)
+	w.setFault(func(op string) error {
+		if op == "write" {
+			return &core.Error{Class: core.ClassReconnect, Op: "write", Text: "down"}
+		}
+		return nil
+	})
+	for n := range 40 {
+		w.produce(east, "power", 2, fmt.Sprintf("%03d", n))
+	}
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Interrupted)
+	await(t, "the queue is full", func() bool { return i.task(t, id, "power").QueueBytes >= 8 })
+	if n := i.task(t, id, "power").QueueBytes; n > 8+3 {
+		t.Errorf("%d bytes are queued, the bound is 8 and one message", n)
+	}
+	w.setFault(nil)
+	await(t, "all are applied", func() bool { return len(w.appliedAt(west, "power")) == 40 })
+}

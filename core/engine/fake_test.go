@@ -25,6 +25,7 @@ type world struct {
 	servers map[string]*server
 	calls   map[string]int
 	wrong   []string // what a replicator must never do
+	mute    bool     // polls fail, which old servers report as "no message"
 }
 
 type server struct {
@@ -177,6 +178,9 @@ func (f *fakeSource) next() *core.Message {
 	f.w.mu.Lock()
 	defer f.w.mu.Unlock()
 	for vg, v := range f.db.wal {
+		if f.w.mute {
+			break
+		}
 		for f.at[vg] = max(f.at[vg], v.begin); f.at[vg] < v.end(); {
 			name := v.entries[f.at[vg]]
 			f.at[vg]++
@@ -390,6 +394,12 @@ func (c *fakeCatalog) TableNames(context.Context, string, []int64) (map[int64]st
 	return nil, nil
 }
 func (c *fakeCatalog) MarkDrop(context.Context, string, string, int64) error { return nil }
+func (c *fakeCatalog) CreateStatement(context.Context, string, string) (core.CreateStatement, error) {
+	return core.CreateStatement{}, nil
+}
+func (c *fakeCatalog) CreateTable(context.Context, string, core.CreateStatement) error { return nil }
+func (c *fakeCatalog) AddColumn(context.Context, string, string, core.Column) error    { return nil }
+func (c *fakeCatalog) WidenColumn(context.Context, string, string, core.Column) error  { return nil }
 func (c *fakeCatalog) RenameTag(context.Context, string, string, string, string) error {
 	return nil
 }
