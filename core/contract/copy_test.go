@@ -2,7 +2,10 @@ package contract
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"tdreplica/core"
 )
 
 // TestOneWayCopiesEveryColumnType copies a backlog and live rows of every type
@@ -35,6 +38,28 @@ func copyEveryType(e *env) {
 			e.Errorf("%s has %d rows at the sink", db, n)
 		}
 	}
+}
+
+// TestBlobsStopTheTask: a sink whose adapter would crash is not given the rows;
+// the task says why it stops at them.
+func TestBlobsStopTheTask(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		if !e.sourceAtLeast(7) || e.blobs() {
+			e.Skip("this version has no BLOB, or copies it")
+		}
+		db := e.create(database{}, e.a, e.b)
+		in := e.runInstance()
+		id := in.replicate(e.a, e.b, db)
+		e.exec(e.a, fmt.Sprintf("create table %s.bin(ts timestamp, v blob)", db),
+			fmt.Sprintf("insert into %s.bin values(%d, '\\x0102ff')", db, int64(loadEpoch)))
+		task := in.waitState(core.TaskKey{Replica: id, Database: db}, core.Failed)
+		if !strings.Contains(task.Note, "BLOB") {
+			e.Errorf("the note is %q", task.Note)
+		}
+		if n := e.rowsOf(e.b, db); n != 0 {
+			e.Errorf("%d rows at the sink", n)
+		}
+	})
 }
 
 // wideTable creates a super table with a column and a tag of every type, one

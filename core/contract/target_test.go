@@ -317,16 +317,10 @@ func (e *env) groups(s *side, topic string) []string {
 	return names
 }
 
-// blobs reports whether the source's version knows the type blob and the sink
-// survives it: tmq_write_raw of 3.3.7.5 reads through a null pointer when rows
-// hold one (insResetBlob), and takes the whole adapter down.
-func (e *env) blobs() bool {
-	e.Helper()
-	if e.real {
-		e.Log("without blobs: a real sink's adapter crashes when it is given one")
-	}
-	return !e.real && e.sourceAtLeast(7)
-}
+// blobs reports whether the servers copy blobs: tmq_write_raw of 3.3.7.5 reads
+// through a null pointer when rows hold one (insResetBlob), and takes the whole
+// adapter down.
+func (e *env) blobs() bool { return e.sourceAtLeast(8) }
 
 // decimals reports whether the source's version knows the type decimal.
 func (e *env) decimals() bool { return e.sourceAtLeast(6) }

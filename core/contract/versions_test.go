@@ -15,6 +15,7 @@ func TestOlderVersions(t *testing.T) {
 		"server":  func(e *env) { outage(e, "b", server) },
 	}
 	runs := map[string][]string{
+		"3.3.8.0": {"copy"},
 		"3.3.3.0": {"copy", "two-way", "ddl", "vgroups", "adapter", "server"},
 		"3.3.2.3": {"copy", "two-way"},
 		"3.3.0.0": {"copy"},

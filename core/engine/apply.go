@@ -38,9 +38,24 @@ func (w *worker) apply(ctx context.Context, m *core.Message) error {
 // comes with different sets of columns. 3.3.3.0's adapter ends when it does.
 var wholeRows = core.Version{3, 3, 7, 0}
 
+// blobRows is the first version that may take BLOB values: 3.3.7.5's adapter
+// ends when it is given one, and would end again at every retry.
+var blobRows = core.Version{3, 3, 8, 0}
+
 // applyRows writes rows as they came, to sinks that survive it.
 func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
-	if v, err := core.ParseVersion(w.p.plan.facts.sinkVersion); err != nil || v.AtLeast(wholeRows) {
+	v, err := core.ParseVersion(w.p.plan.facts.sinkVersion)
+	if err != nil || v.AtLeast(blobRows) {
+		return w.insist(ctx, m)
+	}
+	if stats, err := raw.Stats(m.RawType, m.Payload()); err == nil && stats.Blobs {
+		return refused(w.p, m, &core.Error{
+			Class: core.ClassData, Op: "write rows",
+			Text: "they hold BLOB values, and the taosAdapter of version " + v.String() + " crashes when it is given one",
+			Hint: "upgrade the sink to 3.3.8 or later, or drop the table at the source",
+		})
+	}
+	if v.AtLeast(wholeRows) {
 		return w.insist(ctx, m)
 	}
 	parts, err := raw.SplitColumns(m.RawType, m.Payload())

@@ -70,6 +70,7 @@ type Stat struct {
 	// precision. First is above Last if there are no rows.
 	First, Last int64
 	Precision   string
+	Blobs       bool // a column of type BLOB is among them
 }
 
 // Stats counts a message's rows and finds their range in time, without decoding
@@ -97,6 +98,10 @@ func (s *Stat) add(h *blockHead) error {
 	s.Blocks++
 	s.Rows += int64(h.rows)
 	s.Precision = precisionName(h.precision)
+	const typeSize = 5 // a byte for the type, four for the length
+	for i := 0; i < len(h.types); i += typeSize {
+		s.Blobs = s.Blobs || Type(h.types[i]) == Blob || Type(h.types[i]) == MediumBlob
+	}
 	if h.cols == 0 || Type(h.types[0]) != Timestamp {
 		return nil // only the timestamp's place is certain
 	}

@@ -42,7 +42,7 @@ func TestRowsAsTheServerSentThem(t *testing.T) {
 			}
 		}
 		s, err := Stats(f.rawType, f.payload)
-		if err != nil || s != (Stat{1, 2, 1735689600000, 1735689601000, "ms"}) {
+		if err != nil || s != (Stat{Blocks: 1, Rows: 2, First: 1735689600000, Last: 1735689601000, Precision: "ms"}) {
 			t.Errorf("%+v, %v", s, err)
 		}
 	}
