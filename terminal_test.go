@@ -3,23 +3,37 @@ package main
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/creack/pty"
+
+	"tdreplica/config"
+	"tdreplica/core/cli"
+	"tdreplica/core/store"
 )
+
+// build makes the program as it is shipped: the test binary has other packages
+// in it, and so another order of initialisation.
+func build(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "tdreplica")
+	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
 
 // TestCommandsDoNotWaitForTheTerminal runs commands on a terminal that answers
 // no question. The console's libraries ask one while they are initialised and
 // wait five seconds for the answer.
 func TestCommandsDoNotWaitForTheTerminal(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "tdreplica")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	program := build(t)
 	state := t.TempDir()
 	for _, args := range [][]string{
 		{"version"}, {"status"}, {"diff", "-o", "json"}, {"stop", "maple"}, {"--help"}, {"--no-tui", "--nonsense"},
@@ -45,4 +59,136 @@ func TestCommandsDoNotWaitForTheTerminal(t *testing.T) {
 			t.Errorf("%v asks the terminal: %q", args, out.Bytes())
 		}
 	}
+}
+
+// consoleRun is a console on a terminal of its own.
+type consoleRun struct {
+	*testing.T
+	cmd      *exec.Cmd
+	terminal *os.File
+	ended    chan error
+	seen     chan []byte // what was printed so far, again and again
+}
+
+func runConsoleOn(t *testing.T, program, state string) *consoleRun {
+	t.Helper()
+	c := &consoleRun{T: t, cmd: exec.Command(program, "--state-dir", state), ended: make(chan error, 1), seen: make(chan []byte)}
+	c.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "TDREPLICA_CONFIG=", "XDG_CONFIG_HOME="+state, "LANG=C", "LC_ALL=C")
+	terminal, err := pty.StartWithSize(c.cmd, &pty.Winsize{Rows: 30, Cols: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.terminal = terminal
+	t.Cleanup(func() { terminal.Close() })
+	go func() {
+		defer close(c.seen)
+		var all []byte
+		chunk := make([]byte, 4096)
+		for {
+			n, err := terminal.Read(chunk)
+			if n > 0 {
+				all = append(all, chunk[:n]...)
+				c.seen <- bytes.Clone(all)
+			}
+			if err != nil {
+				c.ended <- c.cmd.Wait()
+				return
+			}
+		}
+	}()
+	return c
+}
+
+// until returns when the console has printed text.
+func (c *consoleRun) until(text string) {
+	c.Helper()
+	deadline := time.After(20 * time.Second)
+	var last []byte
+	for {
+		select {
+		case all, open := <-c.seen:
+			if !open {
+				c.Fatalf("the console ended without %q: %q", text, last)
+			}
+			if last = all; bytes.Contains(all, []byte(text)) {
+				return
+			}
+		case <-deadline:
+			c.cmd.Process.Kill()
+			c.Fatalf("the console does not show %q: %q", text, last)
+		}
+	}
+}
+
+// end waits for the console's end and returns all that it printed.
+func (c *consoleRun) end() (all []byte) {
+	c.Helper()
+	watchdog := time.AfterFunc(20*time.Second, func() { c.cmd.Process.Kill() })
+	defer watchdog.Stop()
+	for b := range c.seen {
+		all = b
+	}
+	if err := <-c.ended; err != nil {
+		c.Errorf("the console ended with: %v", err)
+	}
+	return all
+}
+
+const leaveScreen = "\x1b[?1049l" // the terminal shows again what it showed before
+
+// TestLeavingAnAttachedConsoleStopsNothing opens the console on an instance
+// that runs elsewhere, and leaves it.
+func TestLeavingAnAttachedConsoleStopsNothing(t *testing.T) {
+	state := shortDir(t)
+	l := cli.Launch{Config: config.Default()}
+	l.Config.Instance.StateDir = state
+	i, err := openInstance(t.Context(), l, slog.New(slog.DiscardHandler), "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := runConsoleOn(t, build(t), state)
+	c.until("attached")
+	if _, err := c.terminal.WriteString("q"); err != nil {
+		t.Fatal(err)
+	}
+	if all := c.end(); !bytes.Contains(all, []byte(leaveScreen)) {
+		t.Errorf("the terminal was not restored: %q", all)
+	}
+	if _, err := i.engine.Snapshot(t.Context()); err != nil {
+		t.Errorf("the instance after the console left: %v", err)
+	}
+	if err := i.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestATerminatedConsoleStopsItsInstance runs an instance inside a console and
+// sends it SIGTERM.
+func TestATerminatedConsoleStopsItsInstance(t *testing.T) {
+	state := shortDir(t)
+	c := runConsoleOn(t, build(t), state)
+	c.until("in-process")
+	if pid, owned := store.Owner(state); !owned || pid != c.cmd.Process.Pid {
+		t.Errorf("the state directory is owned by %d (%v), not by the console %d", pid, owned, c.cmd.Process.Pid)
+	}
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if all := c.end(); !bytes.Contains(all, []byte(leaveScreen)) {
+		t.Errorf("the terminal was not restored: %q", all)
+	}
+	if _, owned := store.Owner(state); owned {
+		t.Error("the state directory is still owned")
+	}
+}
+
+// shortDir is a state directory whose socket has a path that is short enough.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "tdr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }

@@ -11,6 +11,7 @@ import (
 
 	"tdreplica/core"
 	"tdreplica/core/control"
+	"tdreplica/core/store"
 )
 
 // startFlags are those of start.
@@ -150,15 +151,23 @@ func (c *command) dialOrStart(ctx context.Context, req core.StartRequest) (clien
 	return control.NewClient(c.dir), true, nil
 }
 
-// withdraw ends an instance that was started for nothing.
+// withdraw ends an instance that was started for nothing, and waits for its
+// end, so that the next command does not meet it on its way out.
 func (c *command) withdraw(ctx context.Context, client *control.Client) {
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+	defer cancel()
 	snap, err := client.Snapshot(ctx)
-	if err != nil || len(snap.Replicas) > 0 {
+	if err != nil || len(snap.Replicas) > 0 || client.Shutdown(ctx, Actor()) != nil {
 		return
 	}
-	if client.Shutdown(ctx, Actor()) == nil {
-		fmt.Fprintln(c.Err, "the instance has no replica and was stopped again")
+	for {
+		if _, owned := store.Owner(c.dir); !owned {
+			fmt.Fprintln(c.Err, "the instance has no replica and was stopped again")
+			return
+		}
+		if pause(ctx, pollEvery) != nil {
+			return
+		}
 	}
 }
 
