@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,9 +50,15 @@ func onTerminal(t *testing.T, c core.Controller, reads bool, change func(*app)) 
 	if x.before, err = term.GetState(tty.Fd()); err != nil {
 		t.Fatal(err)
 	}
+	// A descriptor of its own for the output: the last write to a terminal that
+	// nobody reads may outlive the console.
+	out, err := os.OpenFile(tty.Name(), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	x.cancel = cancel
-	a := newApp(ctx, Options{Controller: c, Mode: Attached, In: tty, Out: tty})
+	a := newApp(ctx, Options{Controller: c, Mode: Attached, In: tty, Out: out})
 	if change != nil {
 		change(a)
 	}
@@ -76,7 +83,14 @@ func onTerminal(t *testing.T, c core.Controller, reads bool, change func(*app)) 
 			}
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-x.ended; tty.Close(); ptm.Close(); <-drained })
+	t.Cleanup(func() {
+		cancel()
+		<-x.ended
+		out.Close()
+		tty.Close()
+		ptm.Close()
+		<-drained
+	})
 	return x
 }
 

@@ -76,7 +76,7 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 	screen := newScreenWriter(out)
 	a.out = screen
 	opts := []tea.ProgramOption{
-		tea.WithContext(ctx), tea.WithAltScreen(), tea.WithoutSignalHandler(),
+		tea.WithAltScreen(), tea.WithoutSignalHandler(),
 		tea.WithFPS(10), tea.WithOutput(screen.output()),
 	}
 	if o.In != nil {
@@ -88,7 +88,7 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 
 	done := make(chan error, 1)
 	go func() { _, err := p.Run(); done <- err }()
-	err := await(ctx, done)
+	err := await(ctx, p, done)
 	screen.close(leaveTime)
 	switch {
 	case ctx.Err() != nil:
@@ -145,19 +145,23 @@ func (g *guard) View() (view string) {
 	return g.app.View()
 }
 
-// await waits for the program, but not for ever once ctx ended.
-func await(ctx context.Context, done <-chan error) error {
+// await waits for the program. When ctx ends the program is asked to leave by
+// the usual way, which waits for its reader of keys; killing it is for one
+// that does not.
+func await(ctx context.Context, p *tea.Program, done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
 	}
+	go p.Quit() // returns as soon as the program takes it, or has ended
 	select {
 	case err := <-done:
 		return err
 	case <-time.After(leaveTime):
-		return ctx.Err()
 	}
+	p.Kill()
+	return ctx.Err()
 }
 
 // useTerminal takes the colour depth from the terminal and the environment
