@@ -49,7 +49,7 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Resu
 	if err := e.cleanSource(ctx, r, tasks, req, res); err != nil {
 		return nil, err
 	}
-	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s and its %d tasks in this instance", req.ID, len(tasks)))
+	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s in this instance (tasks: %d)", req.ID, len(tasks)))
 	res.Kept = append(res.Kept, "all rows at "+r.rec.Sink)
 	if req.DryRun {
 		return res, nil
