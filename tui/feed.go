@@ -142,6 +142,10 @@ func (a *app) onSnapshot(m snapshotMsg) tea.Cmd {
 	f.asking = false
 	f.err = m.err
 	if m.err == nil && m.snap != nil {
+		if f.snap != nil && f.snap.Instance.ID != m.snap.Instance.ID {
+			// Another instance's events count from the beginning.
+			f.events, f.lastSeq = nil, 0
+		}
 		f.snap = m.snap
 		a.apply()
 	}

@@ -194,7 +194,7 @@ func (a *app) header(w int) string {
 		left = append(left, part{clean(s.Instance.Name), strong, 0})
 		left = append(left, part{a.modeWord(), a.modeToken(), 0})
 		if s.Instance.Running {
-			left = append(left, part{a.text.Up + " " + uptime(a.now.Sub(s.Instance.Since)), dim, 6})
+			left = append(left, part{a.text.Up + " " + uptime(s.At.Sub(s.Instance.Since)), dim, 6})
 		}
 		right = a.totals(s)
 	} else {
