@@ -112,3 +112,88 @@ func (e *env) dropsFromBoth(db string, one, two *instance, there, back string) {
 	}
 	e.equal(e.a, e.b, db)
 }
+
+// TestHazardForeignSuperTable changes a super table that replication did not
+// create: the sink acknowledges the change and does nothing.
+func TestHazardForeignSuperTable(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		for _, s := range []*side{e.a, e.b} {
+			e.exec(s, "create table "+db+".st(ts timestamp, v int, s varchar(8)) tags(g int)")
+		}
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		e.exec(e.a, fmt.Sprintf("insert into %s.c1 using %s.st tags(1) values(%d,1,'one')", db, db, loadEpoch))
+		in.caughtUp(there)
+		e.exec(e.a,
+			fmt.Sprintf("alter table %s.st add column x int", db),
+			fmt.Sprintf("insert into %s.c1 values(%d,2,'two',22)", db, loadEpoch+1),
+			fmt.Sprintf("alter table %s.st modify column s varchar(40)", db),
+			fmt.Sprintf("insert into %s.c1 values(%d,3,'wider than eight bytes',33)", db, loadEpoch+2),
+			fmt.Sprintf("alter table %s.st add tag z int", db),
+			fmt.Sprintf("insert into %s.c2 using %s.st tags(2,7) values(%d,4,'four',44)", db, db, loadEpoch))
+		in.caughtUp(there, back)
+		if rows := e.query(e.b, "select count(x) from "+db+".st"); rows[0][0] != "3" {
+			e.Errorf("%s values of the new column arrived, of 3", rows[0][0])
+		}
+		e.equal(e.a, e.b, db)
+		e.staysAtRest(db)
+	})
+}
+
+// TestHazardBothSidesAlter adds a different column on each side at once.
+func TestHazardBothSidesAlter(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
+		in.caughtUp(there)
+		e.exec(e.a, "alter table "+db+".st add column x int")
+		e.exec(e.b, "alter table "+db+".st add column y int")
+		e.exec(e.a, fmt.Sprintf("insert into %s.ca(ts,v,x) using %s.st tags(1) values(%d,1,11)", db, db, loadEpoch))
+		e.exec(e.b, fmt.Sprintf("insert into %s.cb(ts,v,y) using %s.st tags(2) values(%d,2,22)", db, db, loadEpoch))
+		in.caughtUp(there, back)
+		in.caughtUp(there, back)
+		// Columns have other places on each side from here on.
+		e.exec(e.a, "alter table "+db+".st add column z int",
+			fmt.Sprintf("insert into %s.ca(ts,v,x,y,z) values(%d,1,11,111,1111)", db, loadEpoch+1))
+		in.caughtUp(there, back)
+		in.caughtUp(there, back)
+		for _, s := range []*side{e.a, e.b} {
+			rows := e.query(s, "select v,x,y,z from "+db+".st where tbname='ca' order by ts")
+			if got := fmt.Sprint(rows); got != "[[1 11 null null] [1 11 111 1111]]" {
+				e.Errorf("at %s: %s", s.name, got)
+			}
+			rows = e.query(s, "select v,x,y from "+db+".cb")
+			if got := fmt.Sprint(rows); got != "[[2 null 22]]" {
+				e.Errorf("at %s: %s", s.name, got)
+			}
+		}
+		e.staysAtRest(db)
+	})
+}
+
+// TestHazardDropColumn drops columns while rows of every vgroup are on their
+// way: some that have the column come after the drop did.
+func TestHazardDropColumn(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 4, "b": 2}}, e.a, e.b)
+		in := e.runInstance()
+		e.exec(e.a, "create table "+db+".st(ts timestamp, f float, s varchar(8), v int) tags(g int)")
+		fill := func(round int, values string) {
+			for c := range 8 {
+				e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d) values(%d,%s)", db, c, db, c, loadEpoch+round, values))
+			}
+		}
+		fill(0, "1.5,'x',1")
+		e.exec(e.a, "alter table "+db+".st drop column f")
+		fill(1, "'y',2")
+		id := in.replicate(e.a, e.b, db)
+		fill(2, "'y',3")
+		e.exec(e.a, "alter table "+db+".st drop column s")
+		fill(3, "4")
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
+}

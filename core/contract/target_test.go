@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -239,12 +240,31 @@ func (e *env) create(d database, sides ...*side) string {
 		if e.real {
 			sql += " buffer 16"
 		}
-		e.exec(s, sql)
+		e.createDatabase(s, sql)
 		if e.real {
 			e.dropLater = append(e.dropLater, func() { e.dropDatabase(s, d.name) })
 		}
 	}
 	return d.name
+}
+
+// createDatabase waits for a server that was just restarted: for some seconds
+// it counts none of its own nodes.
+func (e *env) createDatabase(s *side, sql string) {
+	e.Helper()
+	const outOfNodes = 0x0334
+	e.waitUntil("the server can create a database", func() (bool, string) {
+		_, err := s.sql.run(e.Context(), sql)
+		var refused *sqlError
+		switch {
+		case err == nil:
+			return true, ""
+		case errors.As(err, &refused) && refused.Code == outOfNodes:
+			return false, err.Error()
+		}
+		e.Fatalf("at %s: %v", s.name, err)
+		return false, ""
+	})
 }
 
 // uniqueName is a name that no other run on the same servers uses.
