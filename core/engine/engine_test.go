@@ -524,3 +524,16 @@ func TestQueueIsBounded(t *testing.T) {
 	w.setFault(nil)
 	await(t, "all are applied", func() bool { return len(w.appliedAt(west, "power")) == 40 })
 }
+
+func TestVgroupsOfADeadConsumerAreWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	w.dead = true
+	for n := range 6 {
+		w.produce(east, "power", 2+int32(n%2), fmt.Sprint(n))
+	}
+	i := running(t, w, quick())
+	i.start(t, request("power"))
+	await(t, "nothing of what was polled too early is lost", func() bool { return len(w.appliedAt(west, "power")) == 6 })
+}

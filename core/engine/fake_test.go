@@ -25,6 +25,7 @@ type world struct {
 	servers map[string]*server
 	calls   map[string]int
 	wrong   []string // what a replicator must never do
+	dead    bool     // a consumer that died holds a vgroup until the next poll
 	mute    bool     // polls fail, which old servers report as "no message"
 }
 
@@ -163,6 +164,9 @@ func (f *fakeSource) Poll(ctx context.Context, wait time.Duration) (*core.Messag
 	if err := f.w.ask("poll"); err != nil {
 		return nil, err
 	}
+	f.w.mu.Lock()
+	f.w.dead = false
+	f.w.mu.Unlock()
 	if m := f.next(); m != nil {
 		return m, nil
 	}
@@ -200,6 +204,9 @@ func (f *fakeSource) Assignment(context.Context) ([]core.Assignment, error) {
 	defer f.w.mu.Unlock()
 	var out []core.Assignment
 	for vg, v := range f.db.wal {
+		if f.w.dead && vg == 3 {
+			continue // a consumer that died still holds it
+		}
 		out = append(out, core.Assignment{Vgroup: vg, Offset: f.at[vg], Begin: v.begin, End: v.end()})
 	}
 	return out, nil
@@ -260,7 +267,12 @@ func (w *world) nowhere(db, name string) bool {
 	return true
 }
 
-func (f *fakeSource) Seek(context.Context, core.VgroupOffset) error { return nil }
+func (f *fakeSource) Seek(_ context.Context, to core.VgroupOffset) error {
+	f.w.mu.Lock()
+	defer f.w.mu.Unlock()
+	f.at[to.Vgroup] = to.Offset
+	return nil
+}
 
 func (f *fakeSource) Close(context.Context) error {
 	f.w.mu.Lock()

@@ -281,7 +281,8 @@ func (p *pump) close(ctx context.Context) {
 // one worker to another later would be read from its last commit twice.
 func (p *pump) settle(ctx context.Context) error {
 	p.doing("wait for the vgroups")
-	deadline := p.e.clock.Now().Add(settleTimeout)
+	now := p.e.clock.Now()
+	deadline, nudging := now.Add(settleTimeout), now.Add(nudgeAfter)
 	for {
 		owned, err := p.assignments(ctx)
 		if err != nil {
@@ -291,6 +292,13 @@ func (p *pump) settle(ctx context.Context) error {
 		// of the doubt as soon as one is there.
 		if len(owned) > 0 && len(owned) >= p.plan.db.Vgroups {
 			break
+		}
+		if p.e.clock.Now().After(nudging) {
+			for _, w := range p.workers {
+				if err := w.nudge(ctx); err != nil {
+					return err
+				}
+			}
 		}
 		if p.e.clock.Now().After(deadline) {
 			return &core.Error{

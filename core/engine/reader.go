@@ -19,6 +19,10 @@ const (
 	// without leaving the group.
 	settleTimeout = 60 * time.Second
 	settlePause   = 500 * time.Millisecond
+	// nudgeAfter is how long a consumer may go without the vgroups that a dead
+	// one still holds, or that a second worker takes over, before it is polled:
+	// a client hears of its vgroups while it polls and not otherwise.
+	nudgeAfter = 1500 * time.Millisecond
 	// quickRetries of a request that the server was too busy for are nobody's
 	// business yet.
 	quickRetries = 3
@@ -38,6 +42,7 @@ type worker struct {
 	acked      atomic.Uint64 // the last message that the sink acknowledged
 
 	assigned []core.Assignment
+	nudged   bool // polled before the vgroups were handed out
 	vgroups  []int32
 	handed   uint64 // the last message handed to the writer
 	wait     time.Duration
@@ -72,6 +77,36 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 	return err
 }
 
+// nudge polls only so that the client hears of its vgroups. Whatever comes is
+// dropped: begin goes back to where the group stands.
+func (w *worker) nudge(ctx context.Context) error {
+	w.nudged = true
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	if _, err := w.source.Poll(ctx, 100*time.Millisecond); err != nil && core.ClassOf(err) != core.ClassRetry {
+		return err
+	}
+	return nil
+}
+
+// rewind moves a vgroup that was polled too early back to the group's offset.
+func (w *worker) rewind(ctx context.Context, a *core.Assignment, stored int64) error {
+	switch {
+	case !w.nudged:
+		return nil
+	case stored != core.Unknown:
+		a.Offset = stored
+	case !w.p.plan.latest:
+		a.Offset = a.Begin
+	}
+	if a.Offset < a.Begin {
+		return nil // a gap, which the caller is about to find
+	}
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: a.Offset})
+}
+
 // begin is the last step before the first poll.
 func (w *worker) begin(ctx context.Context) error {
 	for _, a := range w.assigned {
@@ -85,6 +120,9 @@ func (w *worker) begin(ctx context.Context) error {
 		offset, ok := stored[a.Vgroup]
 		if !ok {
 			offset = core.Unknown
+		}
+		if err := w.rewind(ctx, &a, offset); err != nil {
+			return err
 		}
 		if err := w.p.t.checkStart(w.p.plan, a, offset); err != nil {
 			return err
