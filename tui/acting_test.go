@@ -247,6 +247,15 @@ func TestLostInstanceIsSaidAndReturns(t *testing.T) {
 	showsNot(t, a, "No answer")
 }
 
+func TestOldNumbersOfATaskDoNotLookLive(t *testing.T) {
+	s := scene.Interrupted()
+	s.Tasks[3].MeasuredAt = scene.Now.Add(-40 * time.Second)
+	s.Tasks[3].Diff, s.Tasks[3].LagMS = 0, 0
+	a, _ := newScene(s, &english, 120, 40)
+	shows(t, a, "numbers 40 s old")
+	shows(t, a, "(0)")
+}
+
 func TestOneRequestInFlight(t *testing.T) {
 	a, _ := newScene(scene.TwoWay(), &english, 120, 40)
 	first := a.pull()

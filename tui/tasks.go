@@ -200,8 +200,20 @@ func (g *glyphs) pending() string {
 	return "◌"
 }
 
+// measureAge is the age at which a task's numbers are no longer live. The
+// engine measures every task that it can reach more often than that.
+const measureAge = 15 * time.Second
+
+// old reports whether a task's numbers are from before something went wrong:
+// a diff of 0 that was measured before the source went away promises nothing.
+func (a *app) old(t *core.Task) bool {
+	return t.State != core.Stopped && !t.MeasuredAt.IsZero() && a.now.Sub(t.MeasuredAt) > measureAge
+}
+
 func (a *app) diffCell(t *core.Task) cell {
 	switch {
+	case a.old(t) && t.Diff >= 0:
+		return cell{"(" + a.count(t.Diff, 9) + ")", dim}
 	case t.Diff == core.Unknown:
 		return cell{a.glyphs.dash, dim}
 	case t.Diff == 0, !t.State.Live() && t.State != core.Failed:
@@ -237,7 +249,7 @@ func (a *app) trendCell(t *core.Task) cell {
 // is not behind: a quiet source is shown as idle, not as lag.
 func (a *app) lagCell(t *core.Task) cell {
 	switch {
-	case t.State == core.Stopped || t.LagMS == core.Unknown:
+	case t.State == core.Stopped || t.LagMS == core.Unknown || a.old(t):
 		return cell{a.glyphs.dash, dim}
 	case t.Diff == 0 && t.LagMS == 0 && t.IdleMS >= time.Minute.Milliseconds():
 		return cell{a.text.Idle + " " + spanMS(t.IdleMS), dim}

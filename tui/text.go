@@ -25,31 +25,31 @@ type text struct {
 	Act         map[actionID]actText
 	Meaning     []string
 
-	CatchingUp, CaughtUp, Idle, Up, ReadOnly, WorstLag, CountTasks                 string
-	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered        string
-	NothingMatches, VgroupsTitle, VgroupsOf, CountVgroups, CountVgroupsHead        string
-	EventsTitle, EventsOf, EventsAll, Following, NotFollowing, AllLevels, FromWarn string
-	OnlyErrors, FilterIs, EventsFailed, NoEvents, TheInstance                      string
-	Try, NextTryIn, TryingNow, InStep, Queue, CommitAgo, WALForever, HeadRoom      string
-	TooSmall, Connecting, NoData, EmptyTitle, EmptyHow, EmptyCommand               string
-	EmptyReadOnly, NoAnswer, LostFor, PausedFor, NotRunning, OldFor                string
-	Dismiss, ReadOnlyRefused, RefreshIs, FilterHelp, NoSuchAction, AndMore         string
-	Cancel, StopTitle, StopSays, StopDo, RestartTitle, RestartSays, RestartDo      string
-	Restarting, WALKeeps, OneReplica, RemoveTitle, RemoveStops, RemoveAsking       string
-	RemoveKept, RemoveLeft, TypeName, RemoveDo                                     string
-	QuitTitle, QuitSays, QuitKeep, QuitKeepSays, QuitStop, QuitStopSays            string
-	QuitDemo, QuitDemoDo, HandingOver                                              string
-	FormTitle, FormHelp, User, Password, SameAsSource, Inspecting, Next            string
-	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere          string
-	PickOnlySink, PickWillCreate, Creating                                         string
-	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput     string
-	Totals, TotalsAre, Retries, QueueName, Workers, LastCommit, Quarantined        string
-	Warning, Topic, Group, Precision, Databases, AllOfThem, Except, Declared       string
-	Undeclared, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay        string
-	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24           string
-	ChartNow, HelpTitle, Meanings, InfoTitle, Instance, Version, Process           string
-	StateDir, ModeName, Refresh, ThemeName, Configuration                          string
-	Copied, WriteTitle, WritePath, WriteHelp, WriteKinds, WriteFailed, Written     string
+	CatchingUp, CaughtUp, Idle, Up, ReadOnly, WorstLag, CountTasks                        string
+	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered               string
+	NothingMatches, VgroupsTitle, VgroupsOf, CountVgroups, CountVgroupsHead               string
+	EventsTitle, EventsOf, EventsAll, Following, NotFollowing, AllLevels, FromWarn        string
+	OnlyErrors, FilterIs, EventsFailed, NoEvents, TheInstance                             string
+	Try, NextTryIn, TryingNow, InStep, Queue, CommitAgo, NumbersOld, WALForever, HeadRoom string
+	TooSmall, Connecting, NoData, EmptyTitle, EmptyHow, EmptyCommand                      string
+	EmptyReadOnly, NoAnswer, LostFor, PausedFor, NotRunning, OldFor                       string
+	Dismiss, ReadOnlyRefused, RefreshIs, FilterHelp, NoSuchAction, AndMore                string
+	Cancel, StopTitle, StopSays, StopDo, RestartTitle, RestartSays, RestartDo             string
+	Restarting, WALKeeps, OneReplica, RemoveTitle, RemoveStops, RemoveAsking              string
+	RemoveKept, RemoveLeft, TypeName, RemoveDo                                            string
+	QuitTitle, QuitSays, QuitKeep, QuitKeepSays, QuitStop, QuitStopSays                   string
+	QuitDemo, QuitDemoDo, HandingOver                                                     string
+	FormTitle, FormHelp, User, Password, SameAsSource, Inspecting, Next                   string
+	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere                 string
+	PickOnlySink, PickWillCreate, Creating                                                string
+	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string
+	Totals, TotalsAre, Retries, QueueName, Workers, LastCommit, Quarantined               string
+	Warning, Topic, Group, Precision, Databases, AllOfThem, Except, Declared              string
+	Undeclared, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay               string
+	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24                  string
+	ChartNow, HelpTitle, Meanings, InfoTitle, Instance, Version, Process                  string
+	StateDir, ModeName, Refresh, ThemeName, Configuration                                 string
+	Copied, WriteTitle, WritePath, WriteHelp, WriteKinds, WriteFailed, Written            string
 }
 
 // actText names an action: short for the footer, long for help and palette.

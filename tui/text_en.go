@@ -85,7 +85,7 @@ var english = text{
 	},
 	Meaning: []string{
 		"diff: WAL versions between the position and the end of the source's log. They count rows, changes of schema and commits alike; they are not rows.",
-		"lag: the age of the oldest message that is not applied yet; 0 when caught up. A quiet source is idle, not behind.",
+		"lag: the age of the oldest message that is not applied yet; 0 when caught up. (diff) in brackets is old: the source cannot be asked now. A quiet source is idle, not behind.",
 		"rate: WAL versions applied per second. ETA: when diff will be 0 at the rate at which it shrinks; – while it does not.",
 		"current: everything below it is at the sink. committed: from where a restart goes on. latest: the end of the log.",
 	},
@@ -127,6 +127,7 @@ var english = text{
 	InStep:           "in %s for %s",
 	Queue:            "queue %s of %s",
 	CommitAgo:        "committed %s ago",
+	NumbersOld:       "numbers %s old",
 	WALForever:       "the source keeps its WAL for ever",
 	HeadRoom:         "head-room %s of WAL",
 	TooSmall:         "terminal too small (need %dx%d)",

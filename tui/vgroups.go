@@ -104,7 +104,7 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 	title := a.f(a.text.VgroupsOf, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
 	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, len(t.Vgroups)), a.focus == paneVgroups)}
 	out = append(out, a.taskFacts(t, w, stale))
-	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live()}
+	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live() || a.old(t)}
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }
 
@@ -115,6 +115,9 @@ func (a *app) taskFacts(t *core.Task, w int, stale bool) string {
 	if t.State == core.Failed || t.State == core.Interrupted {
 		tok := stateToken(t)
 		l.put(tok, a.stateGlyph(t.State)).gap(1)
+		if a.old(t) {
+			l.put(dim, a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))+" "+a.glyphs.sep+" ")
+		}
 		return l.put(tok, a.stateWord(t)+" "+a.ago(t.Since)+": "+a.note(t)).String()
 	}
 	if t.State == core.Running && t.Diff == 0 {
