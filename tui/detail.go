@@ -62,7 +62,7 @@ func (d *detailScreen) receive(_ *app, m detailMsg) {
 	}
 }
 
-func (d *detailScreen) view(a *app, w, h int, stale bool) []string {
+func (d *detailScreen) view(a *app, w, h int) []string {
 	title := a.f(a.text.DetailTitle, clean(d.key.Replica)+" "+a.glyphs.sep+" "+clean(d.key.Database))
 	if d.got == nil {
 		say, tok := a.text.Connecting, dim
@@ -75,13 +75,13 @@ func (d *detailScreen) view(a *app, w, h int, stale bool) []string {
 	if s := a.feed.snap; s != nil && s.Task(d.key) != nil {
 		t = s.Task(d.key) // as fresh as the other screens
 	}
-	text := d.text(a, t, w)
-	body := d.pager.view(text, h-2)
+	head := a.taskFacts(t, w, 3)
+	body := d.pager.view(d.text(a, t, w), h-1-len(head))
 	facts := d.pager.more(a)
 	if d.err != nil {
 		facts = cut(clean(d.err.Error()), w/2, a.glyphs.tail)
 	}
-	return append([]string{a.rule(w, title, facts, true), a.taskFacts(t, w, stale)}, body...)
+	return append(append([]string{a.rule(w, title, facts, true)}, head...), body...)
 }
 
 // text is the whole page.

@@ -3,6 +3,7 @@ package tui
 import (
 	"cmp"
 	"strconv"
+	"strings"
 	"time"
 
 	"tdreplica/core"
@@ -103,22 +104,20 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 	}
 	title := a.f(a.text.VgroupsOf, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
 	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, len(t.Vgroups)), a.focus == paneVgroups)}
-	out = append(out, a.taskFacts(t, w, stale))
+	// A trouble's note may take the lines that the vgroups do not need, and
+	// one or two of theirs: it says what to do.
+	out = append(out, a.taskFacts(t, w, max(1, h-2-min(len(t.Vgroups), 2)))...)
 	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live() || a.old(t)}
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }
 
-// taskFacts is the line under the pane's rule. A task in trouble says why;
-// else it says how full the queue is and how long the source keeps its WAL.
-func (a *app) taskFacts(t *core.Task, w int, stale bool) string {
+// taskFacts is what stands under the pane's rule. A task in trouble says why,
+// in up to three of the lines it may take; else one line says how full the
+// queue is and how long the source keeps its WAL.
+func (a *app) taskFacts(t *core.Task, w, most int) []string {
 	l := a.newLine(w).gap(1)
 	if t.State == core.Failed || t.State == core.Interrupted {
-		tok := stateToken(t)
-		l.put(tok, a.stateGlyph(t.State)).gap(1)
-		if a.old(t) {
-			l.put(dim, a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))+" "+a.glyphs.sep+" ")
-		}
-		return l.put(tok, a.stateWord(t)+" "+a.ago(t.Since)+": "+a.note(t)).String()
+		return a.trouble(t, w, min(most, 3))
 	}
 	if t.State == core.Running && t.Diff == 0 {
 		l.put(plain, a.text.CaughtUp)
@@ -131,7 +130,29 @@ func (a *app) taskFacts(t *core.Task, w int, stale bool) string {
 	for _, fact := range a.facts(t) {
 		l.put(dim, " "+a.glyphs.sep+" "+fact)
 	}
-	return l.String()
+	return []string{l.String()}
+}
+
+// trouble says in at most so many lines why a task does not run.
+func (a *app) trouble(t *core.Task, w, most int) []string {
+	tok := stateToken(t)
+	said := a.stateWord(t) + " " + a.ago(t.Since) + ": " + a.note(t)
+	if a.old(t) {
+		said += " " + a.glyphs.sep + " " + a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))
+	}
+	rows := wrap(said, w-4)
+	if len(rows) > most {
+		rows = append(rows[:most-1:most-1], strings.Join(rows[most-1:], " "))
+	}
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		l := a.newLine(w).gap(1)
+		if i == 0 {
+			l.put(tok, a.stateGlyph(t.State))
+		}
+		out[i] = l.fill(3).put(tok, r).String()
+	}
+	return out
 }
 
 func (a *app) facts(t *core.Task) []string {

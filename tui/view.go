@@ -54,7 +54,7 @@ func (a *app) body(w int, stale bool) []string {
 	case screenEvents:
 		return a.eventScreen(w, h)
 	case screenDetail:
-		return a.detail.view(a, w, h, stale)
+		return a.detail.view(a, w, h)
 	case screenInfo:
 		return a.infoScreen(w, h)
 	}
