@@ -1,6 +1,10 @@
 package core
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Database is what a catalog knows of a database.
 type Database struct {
@@ -62,4 +66,39 @@ type Column struct {
 	Type   string // as `describe` prints it: TIMESTAMP, INT, VARCHAR, …
 	Length int    // bytes; for NCHAR characters
 	Note   string // the rest of `describe`: TAG, PRIMARY KEY, …
+}
+
+// IsTag reports whether `describe` shows a tag.
+func (c Column) IsTag() bool { return strings.Contains(strings.ToUpper(c.Note), "TAG") }
+
+// SQLType is the type as a statement has it: VARCHAR(16).
+func (c Column) SQLType() string {
+	switch c.Type {
+	case "VARCHAR", "BINARY", "NCHAR", "VARBINARY", "GEOMETRY":
+		return fmt.Sprintf("%s(%d)", c.Type, c.Length)
+	}
+	return c.Type
+}
+
+// String shows a table in one line, for messages.
+func (t *Table) String() string {
+	list := func(columns []Column) string {
+		var parts []string
+		for _, c := range columns {
+			parts = append(parts, c.Name+" "+c.SQLType())
+		}
+		return strings.Join(parts, ", ")
+	}
+	if len(t.Tags) == 0 {
+		return "(" + list(t.Columns) + ")"
+	}
+	return "(" + list(t.Columns) + ") tags (" + list(t.Tags) + ")"
+}
+
+// CreateStatement is what makes a table anew: `create table Table using Super
+// Rest`, without the using for super tables and normal ones.
+type CreateStatement struct {
+	Table string
+	Super string // empty unless it is a child table
+	Rest  string // SQL behind the names, as the server wrote it
 }

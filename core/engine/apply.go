@@ -46,7 +46,7 @@ var blobRows = core.Version{3, 3, 8, 0}
 func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 	v, err := core.ParseVersion(w.p.plan.facts.sinkVersion)
 	if err != nil || v.AtLeast(blobRows) {
-		return w.insist(ctx, m)
+		return w.writeRows(ctx, m)
 	}
 	if stats, err := raw.Stats(m.RawType, m.Payload()); err == nil && stats.Blobs {
 		return refused(w.p, m, &core.Error{
@@ -56,14 +56,14 @@ func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 		})
 	}
 	if v.AtLeast(wholeRows) {
-		return w.insist(ctx, m)
+		return w.writeRows(ctx, m)
 	}
 	parts, err := raw.SplitColumns(m.RawType, m.Payload())
 	if err != nil || parts == nil {
-		return w.insist(ctx, m)
+		return w.writeRows(ctx, m)
 	}
 	for _, part := range parts {
-		if err := w.insist(ctx, part.Message(m)); err != nil {
+		if err := w.writeRows(ctx, part.Message(m)); err != nil {
 			return err
 		}
 	}
@@ -80,11 +80,23 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	if a := meta.Alter; meta.Kind == raw.AlterSuperTable && a != nil && a.Change == raw.RenameTag {
 		return w.renameTag(ctx, meta, m)
 	}
-	if err := w.insist(ctx, meta.Message(m)); err != nil {
-		return err
+	extends := true
+	if meta.Kind == raw.AlterSuperTable {
+		var err error
+		if extends, err = w.extends(ctx, meta); err != nil {
+			return err
+		}
+	}
+	if extends {
+		if err := w.insist(ctx, meta.Message(m)); err != nil {
+			return err
+		}
 	}
 	if meta.Kind != raw.CreateTables {
 		w.p.t.changed(meta, m.Vgroup)
+	}
+	if meta.Super != nil {
+		return w.afterSuper(ctx, meta.Super, m)
 	}
 	return nil
 }

@@ -99,6 +99,14 @@ type Catalog interface {
 	// about to be dropped: the statement is logged in front of the drop. It
 	// does nothing if the table does not exist.
 	MarkDrop(ctx context.Context, database, table string, at int64) error
+	// CreateStatement tells how to make a table or super table anew.
+	CreateStatement(ctx context.Context, database, table string) (core.CreateStatement, error)
+	// CreateTable succeeds if the table is there already.
+	CreateTable(ctx context.Context, database string, s core.CreateStatement) error
+	// AddColumn adds a column or a tag to a super table or a normal one; it
+	// succeeds if there is one of that name. WidenColumn makes it longer.
+	AddColumn(ctx context.Context, database, table string, c core.Column) error
+	WidenColumn(ctx context.Context, database, table string, c core.Column) error
 	// RenameTag does nothing if the super table has a tag of the new name
 	// already, or none of the old one.
 	RenameTag(ctx context.Context, database, table, from, to string) error

@@ -41,7 +41,8 @@ type pump struct {
 
 	// ddl keeps rows and changes of schema apart, across workers: meta messages
 	// hold it alone, rows share it.
-	ddl sync.RWMutex
+	ddl    sync.RWMutex
+	mended mended
 
 	plan    *plan
 	workers []*worker
@@ -257,7 +258,11 @@ func (p *pump) open() error {
 			return err
 		}
 	}
-	return p.settle(ctx)
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
+	p.doing("compare the super tables")
+	return p.workers[0].compareSchemas(ctx)
 }
 
 // close gives every connection back. After an orderly end the sources were
