@@ -60,20 +60,25 @@ func attached(ctx context.Context, l cli.Launch, client *control.Client) error {
 // inProcess shows the console of an instance that ends with it, unless it is
 // handed over to a process in the background.
 func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var closed atomic.Bool
 	var successor *cli.Process
+	var lost error // a handover that left nothing running
 	o := consoleOptions(l, tui.InProcess, i.engine)
 	o.Paths["log"] = logTo
 	o.Handover = func(ctx context.Context) (err error) {
 		closed.Store(true)
-		if err := i.close(); err != nil {
-			return fmt.Errorf("stop the instance of this console: %w", err)
+		if err = i.close(); err == nil {
+			successor, err = cli.Background(ctx, l.Config)
 		}
-		successor, err = cli.Background(ctx, l.Config)
+		if err != nil {
+			// A console over an instance that is gone would only show old numbers.
+			lost = fmt.Errorf("hand over to the background: %w; nothing replicates now: tdreplica --no-tui starts an instance", err)
+			cancel()
+		}
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	go func() {
 		i.wait(ctx)
 		if !closed.Load() {
@@ -84,6 +89,9 @@ func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) err
 	if !closed.Load() {
 		fmt.Fprintln(os.Stderr, "stopping the instance: finishing writes and committing …")
 		return errors.Join(err, i.close())
+	}
+	if lost != nil {
+		return lost
 	}
 	if successor != nil {
 		fmt.Printf("the instance goes on in the background (pid %d, log %s)\n", successor.PID, successor.Log)

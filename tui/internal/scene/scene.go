@@ -96,7 +96,7 @@ func interrupted(t core.Task) core.Task {
 
 func failed(t core.Task) core.Task {
 	t.State, t.Phase, t.Since = core.Failed, "", Now.Add(-41*time.Minute)
-	t.Note = "gap in vgroup 11: versions 52,118–60,002 are gone from the source's WAL; run: tdreplica repair otter factory --gap"
+	t.Note = "gap in vgroup 11: versions 52,118–60,002 were deleted before they were read; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew"
 	t.LastError = t.Note
 	t.Diff, t.LagMS, t.Rate = 1204, 41*60_000, core.Rate{Rows: float64(core.Unknown)}
 	for i := range t.History {
@@ -188,7 +188,7 @@ func Events() []core.Event {
 		{At: at(8, 0, 1), Level: core.LevelInfo, Kind: core.EventInstance, Actor: core.Actor{Via: "config"}, Text: "read the configuration /etc/tdreplica/replica.toml: 2 replicas"},
 		{At: at(11, 12, 40), Level: core.LevelInfo, Kind: core.EventCommand, Replica: "maple", Database: "metering", Actor: core.Actor{Via: "console", User: "lin"}, Text: "add database metering"},
 		{At: at(11, 12, 41), Level: core.LevelInfo, Kind: core.EventState, Replica: "maple", Database: "metering", Actor: engine, Text: "running: 2 vgroups, caught up"},
-		{At: at(13, 22, 41), Level: core.LevelError, Kind: core.EventGap, Replica: "otter", Database: "factory", Actor: engine, Text: "failed: gap in vgroup 11: versions 52,118–60,002 (21 min) are gone from the source's WAL; run: tdreplica repair otter factory --gap"},
+		{At: at(13, 22, 41), Level: core.LevelError, Kind: core.EventGap, Replica: "otter", Database: "factory", Actor: engine, Text: "failed: gap in vgroup 11: versions 52,118–60,002 were deleted before they were read; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew"},
 		{At: at(14, 2, 57), Level: core.LevelInfo, Kind: core.EventDDL, Replica: "maple", Database: "power", Actor: engine, Text: "alter table meters add column phase float: 4 of 4 vgroups"},
 		{At: at(14, 3, 10), Level: core.LevelWarn, Kind: core.EventState, Replica: "otter", Database: "power", Actor: engine, Text: "interrupted: sink td1:6041: connection refused (try 3); next try in 8 s"},
 	}
