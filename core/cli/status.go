@@ -128,7 +128,10 @@ func statusTable(w io.Writer, s *core.Snapshot) error {
 // noteOf is a task's note, with what only its other fields tell.
 func noteOf(s *core.Snapshot, t *core.Task) string {
 	var parts []string
-	if t.Note != "" {
+	if next := t.Retry.Next; t.State == core.Interrupted && !next.IsZero() {
+		wait := max(0, next.Sub(s.At)).Round(time.Second)
+		parts = append(parts, fmt.Sprintf("%s (try %d in %v)", t.Note, t.Retry.Tries+1, wait))
+	} else if t.Note != "" {
 		parts = append(parts, t.Note)
 	} else if t.Phase != "" {
 		parts = append(parts, strings.ReplaceAll(string(t.Phase), "-", " "))

@@ -170,9 +170,6 @@ func (t *task) report(now time.Time) core.Task {
 	p := t.pump
 	t.mu.Unlock()
 	t.meter.fill(&out, now)
-	if out.State == core.Interrupted && !out.Retry.Next.IsZero() {
-		out.Note += fmt.Sprintf(" (try %d in %v)", out.Retry.Tries+1, max(0, out.Retry.Next.Sub(now)).Round(time.Second))
-	}
 	if out.State == core.Running {
 		out.Phase = core.CatchingUp
 		if out.Diff == 0 {
@@ -213,7 +210,6 @@ func (t *task) keep(now time.Time) store.Task {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	last.Note = t.note // without the countdown
 	rec := t.rec
 	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
