@@ -319,16 +319,6 @@ func (p *pump) settle(ctx context.Context) error {
 		case <-p.e.clock.After(settlePause):
 		}
 	}
-	if w := p.workers[0]; len(p.workers) == 1 && w.nudged {
-		// What was polled too early is read again by a consumer that begins at
-		// the stored offsets. Seeking back is not enough: 3.3.3.0 went on behind
-		// the dropped messages and lost them.
-		return &core.Error{
-			Class: core.ClassRetry,
-			Op:    fmt.Sprintf("subscribe to topic %s at %s", p.plan.topic, p.plan.sourceName),
-			Text:  "the vgroups of a consumer that died are free now; subscribing anew",
-		}
-	}
 	for _, w := range p.workers {
 		if err := w.begin(ctx); err != nil {
 			return err
