@@ -231,7 +231,7 @@ func (a *app) askRemove() tea.Cmd {
 		a.notices.add(notice{level: warn, text: a.text.OneReplica, until: a.clock().Add(noticeTime)})
 		return nil
 	}
-	d := &removal{id: ids[0]}
+	d := &removal{id: ids[0], name: newInput("")}
 	for i := range a.feed.snap.Tasks {
 		if t := &a.feed.snap.Tasks[i]; t.Replica == d.id {
 			d.tasks++

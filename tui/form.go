@@ -20,7 +20,11 @@ type form struct {
 
 func (a *app) openForm() tea.Cmd {
 	f := &form{}
-	f.fields[0], f.fields[3] = newInput("http://"), newInput("http://")
+	for i := range f.fields {
+		f.fields[i] = newInput("")
+	}
+	f.fields[0].set("http://")
+	f.fields[3].set("http://")
 	f.fields[2].secret, f.fields[5].secret = true, true
 	return a.open(f)
 }
@@ -103,7 +107,7 @@ func (f *form) body(a *app, w, _ int) []string {
 			tok = plain
 		}
 		l.fill(2).cell(tok, label, 14, false)
-		if i > 3 && f.at != i && len(f.fields[i].text) == 0 {
+		if i > 3 && f.at != i && f.fields[i].String() == "" {
 			l.put(dim, a.text.SameAsSource)
 		} else {
 			f.fields[i].draw(a, l, w-l.used, f.at == i)

@@ -1,82 +1,63 @@
 package tui
 
 import (
-	"unicode"
 	"unicode/utf8"
 
+	"github.com/charmbracelet/bubbles/key"
+	"github.com/charmbracelet/bubbles/textinput"
 	tea "github.com/charmbracelet/bubbletea"
 )
 
 // inputLimit bounds what can be typed or pasted into one field.
 const inputLimit = 1024
 
-// input is a field for one line of text.
+// input is a field for one line of text. How it is edited is the library's; how
+// it is drawn is ours, so that widths hold for Chinese text too.
 type input struct {
-	text   []rune
-	at     int  // the cursor, in runes
+	field  textinput.Model
 	secret bool // shown as dots
 }
 
 func newInput(s string) input {
-	r := []rune(s)
-	return input{text: r, at: len(r)}
+	in := input{field: textinput.New()}
+	in.field.CharLimit = inputLimit
+	// Pasting is the terminal's business, and suggestions nobody's.
+	for _, b := range []*key.Binding{
+		&in.field.KeyMap.Paste, &in.field.KeyMap.AcceptSuggestion,
+		&in.field.KeyMap.NextSuggestion, &in.field.KeyMap.PrevSuggestion,
+	} {
+		b.SetEnabled(false)
+	}
+	in.field.Focus()
+	in.set(s)
+	return in
 }
 
-func (in *input) String() string { return string(in.text) }
+func (in *input) String() string { return in.field.Value() }
 
-func (in *input) set(s string) { in.text = []rune(s); in.at = len(in.text) }
+func (in *input) set(s string) {
+	in.field.SetValue(s)
+	in.field.CursorEnd()
+}
 
 // press edits the text and reports whether the key was one for it.
 func (in *input) press(k tea.KeyMsg) bool {
-	switch k.String() {
-	case "left", "ctrl+b":
-		in.at = max(0, in.at-1)
-	case "right", "ctrl+f":
-		in.at = min(len(in.text), in.at+1)
-	case "home", "ctrl+a":
-		in.at = 0
-	case "end", "ctrl+e":
-		in.at = len(in.text)
-	case "backspace", "ctrl+h":
-		if in.at > 0 {
-			in.text = append(in.text[:in.at-1:in.at-1], in.text[in.at:]...)
-			in.at--
-		}
-	case "delete", "ctrl+d":
-		if in.at < len(in.text) {
-			in.text = append(in.text[:in.at:in.at], in.text[in.at+1:]...)
-		}
-	case "ctrl+u":
-		in.text, in.at = in.text[in.at:], 0
-	case "ctrl+w":
-		from := in.at
-		for from > 0 && in.text[from-1] == ' ' {
-			from--
-		}
-		for from > 0 && in.text[from-1] != ' ' {
-			from--
-		}
-		in.text = append(in.text[:from:from], in.text[in.at:]...)
-		in.at = from
-	default:
-		if k.Type != tea.KeyRunes && k.Type != tea.KeySpace || k.Alt {
-			return false
-		}
-		for _, r := range k.Runes {
-			if unicode.IsPrint(r) && len(in.text) < inputLimit {
-				in.text = append(in.text[:in.at:in.at], append([]rune{r}, in.text[in.at:]...)...)
-				in.at++
-			}
-		}
+	typed := (k.Type == tea.KeyRunes || k.Type == tea.KeySpace) && !k.Alt
+	m := &in.field.KeyMap
+	edits := key.Matches(k, m.CharacterForward, m.CharacterBackward, m.WordForward, m.WordBackward,
+		m.DeleteWordBackward, m.DeleteWordForward, m.DeleteAfterCursor, m.DeleteBeforeCursor,
+		m.DeleteCharacterBackward, m.DeleteCharacterForward, m.LineStart, m.LineEnd)
+	if !typed && !edits {
+		return false
 	}
+	in.field, _ = in.field.Update(k)
 	return true
 }
 
 // draw appends the field in w cells, with the cursor in sight.
 func (in *input) draw(a *app, l *line, w int, focused bool) {
-	shown := in.text
+	shown := []rune(in.field.Value())
 	if in.secret {
-		shown = make([]rune, len(in.text))
 		for i := range shown {
 			shown[i] = '•'
 			if a.glyphs == &asciiGlyphs {
@@ -85,7 +66,7 @@ func (in *input) draw(a *app, l *line, w int, focused bool) {
 		}
 	}
 	start, end := l.used, l.used+w
-	before, after := string(shown[:in.at]), string(shown[in.at:])
+	before, after := string(shown[:in.field.Position()]), string(shown[in.field.Position():])
 	for width(before) > w-1 && before != "" {
 		_, n := utf8.DecodeRuneInString(before)
 		before = before[n:]

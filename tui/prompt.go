@@ -40,7 +40,7 @@ func (a *app) setFilter(f filter) {
 
 // openPalette lists every action by name.
 func (a *app) openPalette() tea.Cmd {
-	a.prompt = prompt{open: true, palette: true}
+	a.prompt = prompt{open: true, palette: true, input: newInput("")}
 	return nil
 }
 
@@ -65,7 +65,7 @@ func (a *app) promptKey(k tea.KeyMsg) tea.Cmd {
 		}
 		return nil
 	case "backspace":
-		if len(p.input.text) == 0 {
+		if p.input.String() == "" {
 			p.open = false
 			return nil
 		}
@@ -84,7 +84,7 @@ func (a *app) promptKey(k tea.KeyMsg) tea.Cmd {
 func (a *app) walkPalette(key string) {
 	p := &a.prompt
 	n := len(a.paletteMatches())
-	recalls := key == "up" && (p.past > 0 || len(p.input.text) == 0 && p.chosen == 0)
+	recalls := key == "up" && (p.past > 0 || p.input.String() == "" && p.chosen == 0)
 	switch {
 	case recalls && p.past < len(a.recent):
 		p.past++
