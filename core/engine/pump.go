@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -252,6 +253,9 @@ func (p *pump) open() error {
 			return err
 		}
 	}
+	if err := p.awaitFree(ctx); err != nil {
+		return err
+	}
 	for _, w := range p.workers {
 		p.doing("subscribe")
 		if err := w.openSource(ctx); err != nil {
@@ -359,4 +363,34 @@ func (p *pump) assignments(ctx context.Context) (map[int32]bool, error) {
 		delete(owned, vg)
 	}
 	return owned, nil
+}
+
+// freeTimeout covers an adapter that still unsubscribes for a connection that
+// was cut, and the session time-out of a consumer whose adapter died.
+const freeTimeout = 20 * time.Second
+
+// awaitFree waits until no consumer is left in the group. One that joins while
+// the server still counts on a dead one is handed its vgroups late, and only
+// while it polls. A group that stays taken is joined all the same: then settle
+// says what is wrong.
+func (p *pump) awaitFree(ctx context.Context) error {
+	p.doing("wait for the group to be free")
+	deadline := p.e.clock.Now().Add(freeTimeout)
+	for {
+		subs, err := p.plan.catalog.Subscriptions(ctx, p.plan.topic)
+		if err != nil {
+			return err
+		}
+		taken := slices.ContainsFunc(subs, func(s core.Subscription) bool {
+			return s.Group == p.plan.group && s.Consumer != ""
+		})
+		if !taken || p.e.clock.Now().After(deadline) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-p.e.clock.After(settlePause):
+		}
+	}
 }
