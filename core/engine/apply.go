@@ -189,15 +189,12 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 	t := w.p.t
 	for i, d := range meta.Dropped {
 		users := meta.Kind == raw.DropTables && !d.IfExists
-		echo, err := t.takeEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Name})
-		if err != nil {
-			return err
-		}
+		echo := t.takeEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Name})
 		if echo && !users {
 			continue
 		}
 		mark := dropMark(w.p.plan.db.Precision)
-		err = w.ask(ctx, func(ctx context.Context) error {
+		err := w.ask(ctx, func(ctx context.Context) error {
 			return w.p.plan.sinkCatalog.MarkDrop(ctx, t.key.Database, d.Name, mark)
 		})
 		if err != nil {
@@ -264,13 +261,13 @@ func (t *task) expectEcho(e store.Echo) error {
 }
 
 // takeEcho reports whether a drop was announced, and forgets it.
-func (t *task) takeEcho(e store.Echo) (bool, error) {
+func (t *task) takeEcho(e store.Echo) bool {
 	t.mu.Lock()
+	defer t.mu.Unlock()
 	i := slices.Index(t.rec.Echoes, e)
 	if i >= 0 {
 		t.rec.Echoes = slices.Delete(t.rec.Echoes, i, i+1)
 		t.urgent = true
 	}
-	t.mu.Unlock()
-	return i >= 0, nil
+	return i >= 0
 }

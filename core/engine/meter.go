@@ -136,21 +136,22 @@ func (m *meter) start(a core.Assignment, stored int64) {
 }
 
 func (m *meter) applied(msg *core.Message, now time.Time) {
+	rows := int64(0)
+	if msg.Kind != core.KindMeta {
+		// A payload that cannot be read is written all the same: only its rows
+		// are not counted.
+		if stats, err := raw.Stats(msg.RawType, msg.Payload()); err == nil {
+			rows = stats.Rows
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.totals.Messages++
 	m.totals.Bytes += int64(len(msg.Payload()))
 	m.lastApplied = now
 	m.vgroup(msg.Vgroup).lastAt = now
+	m.totals.Rows += rows
 	m.changed = true
-	if msg.Kind == core.KindMeta {
-		return
-	}
-	// A payload that cannot be read is written all the same: only its rows are
-	// not counted.
-	if stats, err := raw.Stats(msg.RawType, msg.Payload()); err == nil {
-		m.totals.Rows += stats.Rows
-	}
 }
 
 // schemaChanged keeps a change of schema and reports whether it is new, and not
