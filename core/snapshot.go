@@ -142,4 +142,8 @@ type Gap struct {
 	Vgroup int32     `json:"vgroup_id"`
 	From   int64     `json:"from"` // first missing version
 	To     int64     `json:"to"`   // first version that is still there
+	// Since is when the last message before the gap was applied: what is
+	// missing was written between then, at the earliest, and At. It is zero if
+	// no message of the vgroup was ever applied.
+	Since time.Time `json:"since"`
 }

@@ -7,7 +7,6 @@ import (
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
-	"tdreplica/core/store"
 )
 
 // apply brings one message to the sink. Rows travel untouched. Metas are looked
@@ -134,7 +133,8 @@ func (t *task) changed(meta *raw.Meta, vgroup int32) {
 func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	d, t := meta.Delete, w.p.t
 	if mark := dropMark(w.p.plan.db.Precision); d.From == mark && d.To == mark {
-		return t.expectEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Table})
+		t.expectEcho(m, d.Table)
+		return nil
 	}
 	super := false
 	if d.SUID != 0 {
@@ -189,7 +189,7 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 	t := w.p.t
 	for i, d := range meta.Dropped {
 		users := meta.Kind == raw.DropTables && !d.IfExists
-		echo := t.takeEcho(store.Echo{Vgroup: m.Vgroup, Table: d.Name})
+		echo := t.takeEcho(m, d.Name)
 		if echo && !users {
 			continue
 		}
@@ -243,31 +243,4 @@ func (w *worker) ask(ctx context.Context, request func(context.Context) error) e
 			return errHalted
 		}
 	}
-}
-
-// expectEcho remembers that a drop will come back. It is on disk before the
-// offset behind the announcement can be committed.
-func (t *task) expectEcho(e store.Echo) error {
-	t.mu.Lock()
-	known := slices.Contains(t.rec.Echoes, e)
-	if !known {
-		t.rec.Echoes = append(t.rec.Echoes, e)
-	}
-	t.mu.Unlock()
-	if known {
-		return nil
-	}
-	return t.e.store.PutTasks(t.keep(t.e.clock.Now()))
-}
-
-// takeEcho reports whether a drop was announced, and forgets it.
-func (t *task) takeEcho(e store.Echo) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	i := slices.Index(t.rec.Echoes, e)
-	if i >= 0 {
-		t.rec.Echoes = slices.Delete(t.rec.Echoes, i, i+1)
-		t.urgent = true
-	}
-	return i >= 0
 }

@@ -120,6 +120,9 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 	for vg := range m.dirty {
 		which[vg] = true
 	}
+	if err := w.p.t.saveEchoes(); err != nil {
+		return err
+	}
 	for vg := range which {
 		at, ok := m.applied.at[vg]
 		if !ok {
@@ -135,6 +138,7 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 		delete(m.dirty, vg)
 		m.committed[vg] = at
 		w.p.t.meter.committed(vg, at, now)
+		w.p.t.passedEchoes(vg, at)
 	}
 	m.committedAt, m.committedSeq = now, m.applied.seq
 	w.unsettled = true // each commit is a WAL entry, which the next polls step over

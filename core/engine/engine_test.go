@@ -161,7 +161,7 @@ func TestGapFailsTheTask(t *testing.T) {
 				db.wal[2].entries = append(db.wal[2].entries, "x")
 			}
 			db.wal[2].begin = 18
-		}, []string{"vgroup 2", "to 17", "deleted before"}},
+		}, []string{"vgroup 2", "to 17", "deleted before", "when the last message before them was applied"}},
 		{"recreated", func(db *database) { db.CreatedAt = db.CreatedAt.Add(time.Hour) }, []string{"dropped and created again"}},
 		{"wal anew", func(db *database) { db.wal[2] = &wal{} }, []string{"vgroup 2", "made anew"}},
 	} {

@@ -64,7 +64,7 @@ func sameTime(a, b time.Time) bool { return !a.IsZero() && a.Equal(b) }
 
 // gap records missing versions and is the error that fails the task.
 func (t *task) gap(pl *plan, vgroup int32, from, to int64) error {
-	g := core.Gap{At: t.e.clock.Now(), Vgroup: vgroup, From: from, To: to}
+	g := core.Gap{At: t.e.clock.Now(), Vgroup: vgroup, From: from, To: to, Since: t.meter.lastAt(vgroup)}
 	t.mu.Lock()
 	known := false
 	for _, old := range t.rec.Gaps {
@@ -78,13 +78,22 @@ func (t *task) gap(pl *plan, vgroup int32, from, to int64) error {
 	err := gapError{&core.Error{
 		Class: core.ClassOperator,
 		Op:    fmt.Sprintf("read vgroup %d of database `%s` at %s", vgroup, t.key.Database, pl.sourceName),
-		Text:  fmt.Sprintf("WAL versions %d to %d were deleted before they were read", from, to-1),
+		Text:  fmt.Sprintf("WAL versions %d to %d were deleted before they were read; they were written %s", from, to-1, window(g)),
 		Hint:  anew(t) + "; raise the source's wal_retention_period",
 	}}
 	if !known {
 		t.e.event(core.Event{Level: core.LevelError, Kind: core.EventGap, Replica: t.key.Replica, Database: t.key.Database, Text: err.Error()})
 	}
 	return err
+}
+
+// window says in words when a gap's versions were written.
+func window(g core.Gap) string {
+	until := "before " + g.At.Format(time.RFC3339)
+	if g.Since.IsZero() {
+		return until
+	}
+	return "after " + g.Since.Format(time.RFC3339) + ", when the last message before them was applied, and " + until
 }
 
 // anew is how to go on where the WAL cannot.

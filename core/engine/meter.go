@@ -124,6 +124,16 @@ func (m *meter) position(vgroup int32) (int64, bool) {
 	return v.current, true
 }
 
+// lastAt is when a message of a vgroup was last applied; zero if never.
+func (m *meter) lastAt(vgroup int32) time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.vg[vgroup]; v != nil {
+		return v.lastAt
+	}
+	return time.Time{}
+}
+
 // start takes note of a subscription. What was applied before stays known,
 // even if the server would send it again.
 func (m *meter) start(a core.Assignment, stored int64) {

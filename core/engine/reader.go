@@ -128,6 +128,7 @@ func (w *worker) begin(ctx context.Context) error {
 			return err
 		}
 		w.marks.base(a.Vgroup, a.Offset)
+		w.p.t.rereadEchoes(a.Vgroup, a.Offset)
 		w.p.t.meter.start(a, offset)
 	}
 	return nil

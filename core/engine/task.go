@@ -51,6 +51,8 @@ type task struct {
 	facts   facts
 	pump    *pump
 	urgent  bool // to be persisted with the next flush, whatever kind it is
+	// unsavedEchoes says that rec.Echoes differs from what is on disk.
+	unsavedEchoes bool
 }
 
 // facts are what the last preflight learned.

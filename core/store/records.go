@@ -35,13 +35,17 @@ type Task struct {
 	// everything is known to be applied (or filtered), for the gap check.
 	Last core.Task  `json:"last"`
 	Gaps []core.Gap `json:"gaps,omitempty"`
-	// Echoes are drops that are known to come back: marked at the source by the
-	// replication of the other direction, and not yet seen.
+	// Echoes are drops that are known to come back: announced at the source by
+	// the replication of the other direction, and not yet passed by a commit.
 	Echoes []Echo `json:"echoes,omitempty"`
 }
 
 // Echo is a drop that a source will hand out although replication made it.
+// Announced and Swallowed are the WAL versions behind the announcement and
+// behind the drop; Swallowed is 0 while the drop has not been read.
 type Echo struct {
-	Vgroup int32  `json:"vgroup_id"`
-	Table  string `json:"table"`
+	Vgroup    int32  `json:"vgroup_id"`
+	Table     string `json:"table"`
+	Announced int64  `json:"announced,omitempty"`
+	Swallowed int64  `json:"swallowed,omitempty"`
 }
