@@ -361,3 +361,22 @@ func TestAnAskerGivesUpWithItsContext(t *testing.T) {
 		t.Errorf("%v, want the deadline", err)
 	}
 }
+
+func TestProfilesHoldNoCommandLine(t *testing.T) {
+	_, dir := serve(t, &fake{}, true)
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "control.sock"))
+	}
+	c := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	for path, want := range map[string]string{"goroutine?debug=1": "goroutine profile:", "cmdline": "Unknown profile"} {
+		resp, err := c.Get("http://instance/debug/pprof/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.HasPrefix(string(body), want) {
+			t.Errorf("%s: %v, %.80s, want %s", path, err, body, want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"runtime/debug"
 	"strconv"
 	"time"
@@ -85,6 +86,12 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("POST /v1/stop", s.act(s.everything(s.ctrl.Stop)))
 	mux.Handle("POST /v1/restart", s.act(s.everything(s.ctrl.Restart)))
 	mux.Handle("POST /v1/shutdown", s.act(s.shutdown))
+	// Profiles tell where time and memory go, and nothing of the data. The
+	// command line, which may hold a password, is not among them.
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+
 	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusNotFound, errorDocument{
 			Error: fmt.Sprintf("there is no %s %s here", r.Method, r.URL.Path), Kind: kindRequest,
