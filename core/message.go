@@ -50,13 +50,26 @@ type Message struct {
 	ReadAt time.Time
 	Frame  []byte // the payload with at least FrameHead bytes in front
 	Body   int    // where the payload starts in Frame
+	// Reuse takes the memory of Frame back; nil leaves it to the garbage
+	// collector.
+	Reuse func(frame []byte)
 }
 
 // Payload is the raw message. It aliases Frame.
 func (m *Message) Payload() []byte { return m.Frame[m.Body:] }
 
 // Size is how many bytes the message holds in memory.
-func (m *Message) Size() int64 { return int64(len(m.Frame)) }
+func (m *Message) Size() int64 { return int64(cap(m.Frame)) }
+
+// Release gives the message's memory back. Neither the message nor anything
+// that aliases its payload may be used afterwards.
+func (m *Message) Release() {
+	frame := m.Frame
+	m.Frame, m.Body = nil, 0
+	if m.Reuse != nil {
+		m.Reuse(frame)
+	}
+}
 
 // VgroupOffset is an offset in one vgroup.
 type VgroupOffset struct {

@@ -30,6 +30,7 @@ func (w *worker) write(ctx context.Context) error {
 		w.acked.Store(it.seq)
 		w.p.t.applied(it.m)
 		w.q.written(it)
+		it.m.Release()
 		if w.p.isHalted() && !w.p.mayDrain() {
 			return nil
 		}

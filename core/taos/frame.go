@@ -130,8 +130,8 @@ func frameSize(head []byte) int64 {
 	return newHeadSize + int64(le.Uint32(head[52:]))
 }
 
-// readFrame reads a whole binary message into memory of its own: one
-// allocation of the right size for all but huge frames. It fails beyond limit.
+// readFrame reads a whole binary message into memory of its own, which is
+// reused memory of the right size for all but huge frames. It fails beyond limit.
 func readFrame(r io.Reader, limit int64) ([]byte, error) {
 	var head [newHeadSize]byte
 	n, err := io.ReadFull(r, head[:])
@@ -146,8 +146,7 @@ func readFrame(r io.Reader, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("a frame of %d bytes; the limit is %d: %w", size, limit, errFrameLimit)
 	}
 	// One byte more than needed lets the reader find the end without growing.
-	buf := make([]byte, n, max(512, min(size, exactFrame)+1))
-	copy(buf, head[:])
+	buf := append(takeFrame(min(size+1, exactFrame)), head[:]...)
 	for {
 		if len(buf) == cap(buf) {
 			buf = slices.Grow(buf, min(len(buf), exactFrame))

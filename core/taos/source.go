@@ -238,6 +238,7 @@ func (src *source) fetch(ctx context.Context, announced *pollReply) (*core.Messa
 		ReadAt:  time.Now(),
 		Frame:   a.frame,
 		Body:    f.body,
+		Reuse:   giveFrame,
 	}, nil
 }
 

@@ -1,0 +1,21 @@
+package taos
+
+import "testing"
+
+func TestFramesAreReusedInTheirClass(t *testing.T) {
+	for _, size := range []int64{0, 1, 511, 512, 513, 4096, 90_000, exactFrame} {
+		b := takeFrame(size)
+		if len(b) != 0 || int64(cap(b)) < size || int64(cap(b)) > max(smallFrame, 2*size) {
+			t.Errorf("%d bytes: length %d, capacity %d", size, len(b), cap(b))
+		}
+		giveFrame(append(b, 1))
+		if again := takeFrame(size); len(again) != 0 || int64(cap(again)) < size {
+			t.Errorf("%d bytes, reused: length %d, capacity %d", size, len(again), cap(again))
+		}
+	}
+	giveFrame(nil)
+	giveFrame(make([]byte, 700))
+	if b := takeFrame(700); cap(b) != 1024 {
+		t.Errorf("memory of another origin was taken: capacity %d", cap(b))
+	}
+}
