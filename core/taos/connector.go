@@ -129,6 +129,7 @@ func (c *Connector) Source(ctx context.Context, ep core.Endpoint, sub engine.Sub
 		return nil, err
 	}
 	src := &source{s: s, ep: e, sub: sub, opts: c.opts}
+	src.pollOp, src.fetchOp = src.op("poll"), src.op("fetch a message of")
 	if err := src.subscribe(ctx); err != nil {
 		s.close()
 		return nil, c.explainLogin(ctx, ep, err)
@@ -166,6 +167,7 @@ func (c *Connector) Sink(ctx context.Context, ep core.Endpoint, database string)
 		return nil, err
 	}
 	k := &sink{s: s, ep: e, database: database, opts: c.opts}
+	k.writeOp = fmt.Sprintf("write to database %q at %s", database, e)
 	if err := k.login(ctx); err != nil {
 		s.close()
 		return nil, err

@@ -17,6 +17,7 @@ type sink struct {
 	ep       endpoint
 	database string
 	opts     Options
+	writeOp  string // what errors call a write, made once
 }
 
 type connArgs struct {
@@ -40,12 +41,11 @@ func (k *sink) login(ctx context.Context) error {
 // more than one in flight, because the adapter would apply them in any order.
 // If ctx ends meanwhile the outcome is unknown and the sink unusable.
 func (k *sink) Write(ctx context.Context, m *core.Message) error {
-	op := fmt.Sprintf("write to database %q at %s", k.database, k.ep)
 	c := k.s.register(actionNameWrite)
 	frame, err := putWriteHead(m, c.id)
 	if err != nil {
 		k.s.forget(c)
-		return &core.Error{Class: core.ClassData, Op: op, Text: err.Error(), Err: err}
+		return &core.Error{Class: core.ClassData, Op: k.writeOp, Text: err.Error(), Err: err}
 	}
 	if err := k.s.send(ctx, c, websocket.BinaryMessage, frame); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (k *sink) Write(ctx context.Context, m *core.Message) error {
 		k.s.fail(fmt.Errorf("a write without an answer: %w", err))
 		return err
 	}
-	return k.s.decode(op, c, a, nil)
+	return k.s.decode(k.writeOp, c, a, nil)
 }
 
 // Close disconnects. It may be called again.

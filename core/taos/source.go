@@ -32,6 +32,8 @@ type source struct {
 	sub  engine.Subscription
 	opts Options
 
+	pollOp, fetchOp string // what errors call these two, made once
+
 	adapter core.Version
 	lastID  uint64 // of the message handed out last
 	// late is a poll that the caller stopped waiting for. The adapter goes on
@@ -176,7 +178,7 @@ func (src *source) finishPoll(ctx context.Context, c *call, blocking time.Durati
 		return err
 	}
 	var reply pollReply
-	if err := src.s.decode(src.op("poll"), c, a, &reply); err != nil {
+	if err := src.s.decode(src.pollOp, c, a, &reply); err != nil {
 		return err
 	}
 	if !reply.HaveMessage {
@@ -184,9 +186,9 @@ func (src *source) finishPoll(ctx context.Context, c *call, blocking time.Durati
 	}
 	switch {
 	case reply.Topic != src.sub.Topic:
-		return src.ep.nonsense(src.op("poll"), fmt.Sprintf("a message of topic %q", reply.Topic))
+		return src.ep.nonsense(src.pollOp, fmt.Sprintf("a message of topic %q", reply.Topic))
 	case reply.MessageID == 0, reply.VgroupID <= 0, reply.MessageType < 1, reply.MessageType > 4:
-		return src.ep.nonsense(src.op("poll"), fmt.Sprintf("a message with id %d, vgroup %d, type %d",
+		return src.ep.nonsense(src.pollOp, fmt.Sprintf("a message with id %d, vgroup %d, type %d",
 			reply.MessageID, reply.VgroupID, reply.MessageType))
 	}
 	src.announced = &reply
@@ -200,7 +202,7 @@ type fetchArgs struct {
 
 // fetch reads the message that a poll announced.
 func (src *source) fetch(ctx context.Context, announced *pollReply) (*core.Message, error) {
-	op, action := src.op("fetch a message of"), "fetch_raw_data"
+	op, action := src.fetchOp, "fetch_raw_data"
 	if !src.adapter.AtLeast(versionFetchData) {
 		action = "fetch_raw"
 	}
