@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"tdreplica/core"
 )
 
 // ddlSteps is one statement of every kind that a topic carries, each with the
@@ -135,4 +137,45 @@ func additiveDDL(e *env, from, to int) {
 	}
 	in.caughtUp(id)
 	e.equal(e.a, e.b, db)
+}
+
+// TestSuperTableMadeAnew drops a super table and creates another one of its
+// name while the task does not read. The vgroups are then read one after the
+// other: the later copies of the drop must not drop the new table.
+func TestSuperTableMadeAnew(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) {
+				db := e.create(database{vgroups: map[string]int{"a": n}}, e.a, e.b)
+				in := e.runInstance()
+				id := in.replicate(e.a, e.b, db)
+				in.caughtUp(id)
+				target := core.TargetRequest{ID: id, Actor: testActor}
+				if _, err := in.Stop(e.Context(), target); err != nil {
+					e.Fatal(err)
+				}
+				in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+				e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
+				// One vgroup is far behind the others when they come to the drop.
+				for i := range 30 {
+					e.exec(e.a, fmt.Sprintf("insert into %s.busy using %s.st tags(0) values(%d,1)", db, db, loadEpoch+i),
+						fmt.Sprintf("create table %s.n%d(ts timestamp, v int)", db, i))
+				}
+				for round, values := range []string{"1", "2,3"} {
+					for c := range 12 {
+						e.exec(e.a, fmt.Sprintf("insert into %s.r%d_%d using %s.st tags(%d) values(%d,%s)", db, round, c, db, c, loadEpoch, values))
+					}
+					if round == 0 {
+						e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, x int) tags(g int)")
+					}
+				}
+				in.begin(core.StartRequest{ID: id})
+				in.caughtUp(id)
+				e.equal(e.a, e.b, db)
+				if rows := e.rowsOf(e.b, db); rows != 12 {
+					e.Errorf("%d rows at the sink of 12", rows)
+				}
+			})
+		})
+	}
 }

@@ -17,6 +17,9 @@ func (w *worker) apply(ctx context.Context, m *core.Message) error {
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
+		if m = w.livingRows(m); m == nil {
+			return nil
+		}
 		return w.applyRows(ctx, m)
 	}
 	w.p.ddl.Lock()
@@ -76,18 +79,25 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	case raw.DropTables, raw.DropSuperTable:
 		return w.applyDrop(ctx, meta, m)
 	}
+	if w.p.t.outlived(meta) {
+		return nil
+	}
 	if a := meta.Alter; meta.Kind == raw.AlterSuperTable && a != nil && a.Change == raw.RenameTag {
 		return w.renameTag(ctx, meta, m)
 	}
-	extends := true
+	send := true
 	if meta.Kind == raw.AlterSuperTable {
 		var err error
-		if extends, err = w.extends(ctx, meta); err != nil {
+		if send, err = w.extends(ctx, meta); err != nil {
 			return err
 		}
 	}
-	if extends {
-		if err := w.insist(ctx, meta.Message(m)); err != nil {
+	item := meta.Item
+	if meta.Kind == raw.CreateTables {
+		item, send = w.p.t.livingTables(meta)
+	}
+	if send {
+		if err := w.insist(ctx, item.Message(m)); err != nil {
 			return err
 		}
 	}
@@ -134,6 +144,9 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 	d, t := meta.Delete, w.p.t
 	if mark := dropMark(w.p.plan.db.Precision); d.From == mark && d.To == mark {
 		t.expectEcho(m, d.Table)
+		return nil
+	}
+	if t.outlived(meta) {
 		return nil
 	}
 	super := false
@@ -190,7 +203,8 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 	for i, d := range meta.Dropped {
 		users := meta.Kind == raw.DropTables && !d.IfExists
 		echo := t.takeEcho(m, d.Name)
-		if echo && !users {
+		super := meta.Kind == raw.DropSuperTable
+		if echo && !users || super && t.droppedBefore(d.SUID) {
 			continue
 		}
 		mark := dropMark(w.p.plan.db.Precision)
@@ -202,6 +216,9 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 		}
 		if err := w.insist(ctx, meta.Drop(i).Message(m)); err != nil {
 			return err
+		}
+		if super {
+			t.noteDropped(d.SUID)
 		}
 		one := raw.Meta{Kind: meta.Kind, Dropped: []raw.Dropped{d}}
 		t.changed(&one, m.Vgroup)

@@ -120,7 +120,7 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 	for vg := range m.dirty {
 		which[vg] = true
 	}
-	if err := w.p.t.saveEchoes(); err != nil {
+	if err := w.p.t.saveNotes(); err != nil {
 		return err
 	}
 	for vg := range which {

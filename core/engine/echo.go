@@ -12,7 +12,7 @@ import (
 // drop was swallowed, where. A reader that begins anew at an earlier position
 // therefore keeps those notes, and only those, whose announcement it will not
 // see again and whose drop it will. For this to hold after a crash the notes
-// are written to disk before any offset is committed (saveEchoes), and a
+// are written to disk before any offset is committed (saveNotes), and a
 // swallowed one is forgotten only when a commit has passed its drop.
 
 // expectEcho notes that a drop, announced by this message, will come back.
@@ -25,7 +25,7 @@ func (t *task) expectEcho(m *core.Message, table string) {
 		}
 	}
 	t.rec.Echoes = append(t.rec.Echoes, store.Echo{Vgroup: m.Vgroup, Table: table, Announced: m.Offset})
-	t.unsavedEchoes = true
+	t.unsavedNotes = true
 }
 
 // takeEcho reports whether the drop in this message was announced.
@@ -35,19 +35,19 @@ func (t *task) takeEcho(m *core.Message, table string) bool {
 	for i := range t.rec.Echoes {
 		if e := &t.rec.Echoes[i]; e.Vgroup == m.Vgroup && e.Table == table && e.Swallowed == 0 {
 			e.Swallowed = m.Offset
-			t.unsavedEchoes = true
+			t.unsavedNotes = true
 			return true
 		}
 	}
 	return false
 }
 
-// saveEchoes brings the notes to disk. It must succeed before an offset is
+// saveNotes brings the notes to disk. It must succeed before an offset is
 // committed.
-func (t *task) saveEchoes() error {
+func (t *task) saveNotes() error {
 	t.mu.Lock()
-	unsaved := t.unsavedEchoes
-	t.unsavedEchoes = false
+	unsaved := t.unsavedNotes
+	t.unsavedNotes = false
 	t.mu.Unlock()
 	if !unsaved {
 		return nil
@@ -55,7 +55,7 @@ func (t *task) saveEchoes() error {
 	err := t.e.store.PutTasks(t.keep(t.e.clock.Now()))
 	if err != nil {
 		t.mu.Lock()
-		t.unsavedEchoes = true
+		t.unsavedNotes = true
 		t.mu.Unlock()
 	}
 	return err
@@ -88,5 +88,5 @@ func (t *task) keepEchoes(keep func(store.Echo) bool) {
 	defer t.mu.Unlock()
 	before := len(t.rec.Echoes)
 	t.rec.Echoes = slices.DeleteFunc(t.rec.Echoes, func(e store.Echo) bool { return !keep(e) })
-	t.unsavedEchoes = t.unsavedEchoes || len(t.rec.Echoes) != before
+	t.unsavedNotes = t.unsavedNotes || len(t.rec.Echoes) != before
 }

@@ -54,7 +54,7 @@ func TestEchoNotesSurviveCrashes(t *testing.T) {
 				task.rereadEchoes(2, int64(committed))
 				at = committed
 			case 2:
-				if err := task.saveEchoes(); err != nil {
+				if err := task.saveNotes(); err != nil {
 					rt.Fatal(err)
 				}
 				committed = rapid.IntRange(committed, at).Draw(rt, "committed")

@@ -213,6 +213,7 @@ func (t *task) keep(now time.Time) store.Task {
 	rec := t.rec
 	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
+	rec.Dropped = append([]int64(nil), t.rec.Dropped...)
 	rec.Last = last
 	return rec
 }

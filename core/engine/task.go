@@ -51,8 +51,8 @@ type task struct {
 	facts   facts
 	pump    *pump
 	urgent  bool // to be persisted with the next flush, whatever kind it is
-	// unsavedEchoes says that rec.Echoes differs from what is on disk.
-	unsavedEchoes bool
+	// unsavedNotes says that rec.Echoes or rec.Dropped differ from what is on disk.
+	unsavedNotes bool
 }
 
 // facts are what the last preflight learned.

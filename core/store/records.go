@@ -38,6 +38,9 @@ type Task struct {
 	// Echoes are drops that are known to come back: announced at the source by
 	// the replication of the other direction, and not yet passed by a commit.
 	Echoes []Echo `json:"echoes,omitempty"`
+	// Dropped are the ids (at the source) of super tables whose drop was
+	// applied: the copies from other vgroups are recognised by them.
+	Dropped []int64 `json:"dropped,omitempty"`
 }
 
 // Echo is a drop that a source will hand out although replication made it.

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"slices"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+)
+
+// maxDropped bounds how many dropped super tables are remembered. Their copies
+// come from the other vgroups soon, or when these have caught up.
+const maxDropped = 1000
+
+// droppedBefore reports whether a super table was dropped already, through
+// another vgroup. Each vgroup logs a drop, and a server applies it by name: the
+// second copy would drop a table that was created anew under that name since,
+// with all rows. The id is one that no other super table ever has.
+func (t *task) droppedBefore(suid int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.rec.Dropped, suid)
+}
+
+// noteDropped remembers a drop that was applied. Like the notes about echoes
+// it is on disk before an offset behind it is committed.
+func (t *task) noteDropped(suid int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if suid == 0 || slices.Contains(t.rec.Dropped, suid) {
+		return
+	}
+	if n := len(t.rec.Dropped); n >= maxDropped {
+		t.rec.Dropped = slices.Delete(t.rec.Dropped, 0, n-maxDropped+1)
+	}
+	t.rec.Dropped = append(t.rec.Dropped, suid)
+	t.unsavedNotes = true
+}
+
+// outlived reports whether a change is of a super table whose drop was applied
+// already: this vgroup has not come to its own copy of the drop yet.
+func (t *task) outlived(meta *raw.Meta) bool {
+	switch {
+	case meta.Super != nil:
+		return t.droppedBefore(meta.Super.SUID)
+	case meta.Delete != nil:
+		return meta.Delete.SUID != 0 && t.droppedBefore(meta.Delete.SUID)
+	}
+	return false
+}
+
+// livingTables leaves the children of dropped super tables out of a creation
+// of tables. Created by name they would become children of a new super table.
+func (t *task) livingTables(meta *raw.Meta) (item raw.Item, any bool) {
+	living := slices.DeleteFunc(slices.Clone(meta.Tables), func(n raw.NewTable) bool { return t.droppedBefore(n.SUID) })
+	if len(living) == len(meta.Tables) {
+		return meta.Item, true
+	}
+	return raw.Item{RawType: core.RawCreateTbl, Payload: raw.EncodeCreate(living)}, len(living) > 0
+}
+
+// livingRows leaves out of a message what it would create, and write, under a
+// super table that was dropped since. It returns the message itself where
+// there is nothing of the kind, and nil where nothing else is in it.
+func (w *worker) livingRows(m *core.Message) *core.Message {
+	t := w.p.t
+	if m.Kind != core.KindMetadata || !t.anyDropped() {
+		return m
+	}
+	blocks, created, err := raw.Rows(m.RawType, m.Payload())
+	if err != nil {
+		return m // the sink judges what cannot be read
+	}
+	gone := map[string]bool{}
+	for _, n := range created {
+		if t.droppedBefore(n.SUID) {
+			gone[n.Name] = true
+		}
+	}
+	if len(gone) == 0 {
+		return m
+	}
+	blocks = slices.DeleteFunc(blocks, func(b raw.Block) bool { return gone[b.Table] })
+	created = slices.DeleteFunc(created, func(n raw.NewTable) bool { return gone[n.Name] })
+	t.say(core.LevelInfo, core.EventDDL, "rows of %d tables are left out: their super table was dropped since", len(gone))
+	if len(blocks) == 0 {
+		return nil
+	}
+	rawType, payload := raw.EncodeRows(blocks, created)
+	return raw.Item{RawType: rawType, Payload: payload}.Message(m)
+}
+
+func (t *task) anyDropped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.rec.Dropped) > 0
+}
