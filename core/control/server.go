@@ -4,6 +4,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ import (
 const (
 	maxBody   = 1 << 20 // bytes of a request's document
 	maxHeader = 32 << 10
+	bodyTime  = 10 * time.Second // for a request's document to arrive
 
 	askTime = 10 * time.Second // a request that only asks
 	actTime = 2 * time.Minute  // a request that acts, or looks at endpoints
@@ -34,15 +36,15 @@ type Server struct {
 	readOnly bool
 	log      *slog.Logger
 	http     *http.Server
+	bodyTime time.Duration
 }
 
 // NewServer offers ctrl. With readOnly every request that acts is refused.
 func NewServer(ctrl core.Controller, readOnly bool, log *slog.Logger) *Server {
-	s := &Server{ctrl: ctrl, readOnly: readOnly, log: log}
+	s := &Server{ctrl: ctrl, readOnly: readOnly, log: log, bodyTime: bodyTime}
 	s.http = &http.Server{
 		Handler:           s.recovered(s.routes()),
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      actTime + 10*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxHeader,
@@ -120,7 +122,11 @@ func (s *Server) act(h handler) http.Handler {
 
 func (s *Server) timed(limit time.Duration, h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if err := s.receive(w, r); err != nil {
+			status, d := documentOf(err)
+			answer(w, status, d)
+			return
+		}
 		ctx, cancel := context.WithTimeout(r.Context(), limit)
 		defer cancel()
 		doc, err := h(ctx, r)
@@ -131,6 +137,25 @@ func (s *Server) timed(limit time.Duration, h handler) http.Handler {
 		}
 		answer(w, http.StatusOK, doc)
 	})
+}
+
+// receive reads a request's document before it is acted on. The time for it is
+// bounded here and not by the server's ReadTimeout, which goes on counting while
+// the request is carried out and would end it early.
+func (s *Server) receive(w http.ResponseWriter, r *http.Request) error {
+	conn := http.NewResponseController(w)
+	if err := conn.SetReadDeadline(time.Now().Add(s.bodyTime)); err != nil {
+		return fmt.Errorf("bound the time of a request: %w", err)
+	}
+	doc, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return &requestError{text: "read the request: " + err.Error()}
+	}
+	r.Body = io.NopCloser(bytes.NewReader(doc))
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("end the bound on a request: %w", err)
+	}
+	return nil
 }
 
 func (s *Server) recovered(next http.Handler) http.Handler {
