@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -117,7 +118,29 @@ func demoConsole(ctx context.Context, l cli.Launch, version string) error {
 	o := consoleOptions(l, tui.Demo, d.Controller())
 	o.Paths = map[string]string{"state": d.StateDir()}
 	_, err = runConsole(ctx, o)
+	if err == nil && ctx.Err() == nil {
+		err = demoVerdict(ctx, d)
+	}
 	return errors.Join(err, d.Close())
+}
+
+// verdictTime is how long the demo's two sides may take to be level once its
+// operator has left. Without an obstacle they need a second.
+const verdictTime = 20 * time.Second
+
+// demoVerdict compares the two sides after the console has left, as the demo
+// without a console does. There is none where the operator stopped or removed
+// tasks.
+func demoVerdict(ctx context.Context, d *demo.Demo) error {
+	ctx, cancel := context.WithTimeout(ctx, verdictTime)
+	defer cancel()
+	err := d.Finish(ctx, os.Stdout)
+	var changed *demo.ChangedError
+	if errors.As(err, &changed) {
+		fmt.Println(changed)
+		return nil
+	}
+	return err
 }
 
 func runConsole(ctx context.Context, o tui.Options) (tui.Exit, error) {

@@ -72,7 +72,13 @@ type consoleRun struct {
 
 func runConsoleOn(t *testing.T, program, state string) *consoleRun {
 	t.Helper()
-	c := &consoleRun{T: t, cmd: exec.Command(program, "--state-dir", state), ended: make(chan error, 1), seen: make(chan []byte)}
+	return runProgramOn(t, exec.Command(program, "--state-dir", state), state)
+}
+
+// runProgramOn runs a command that opens the console.
+func runProgramOn(t *testing.T, cmd *exec.Cmd, state string) *consoleRun {
+	t.Helper()
+	c := &consoleRun{T: t, cmd: cmd, ended: make(chan error, 1), seen: make(chan []byte)}
 	c.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "TDREPLICA_CONFIG=", "XDG_CONFIG_HOME="+state, "LANG=C", "LC_ALL=C")
 	terminal, err := pty.StartWithSize(c.cmd, &pty.Winsize{Rows: 30, Cols: 120})
 	if err != nil {
@@ -179,6 +185,26 @@ func TestATerminatedConsoleStopsItsInstance(t *testing.T) {
 	}
 	if _, owned := store.Owner(state); owned {
 		t.Error("the state directory is still owned")
+	}
+}
+
+// TestTheDemoTellsItsVerdict leaves the demo's console: both sides are compared
+// on the screen that the terminal had before.
+func TestTheDemoTellsItsVerdict(t *testing.T) {
+	program, state := build(t), shortDir(t)
+	c := runProgramOn(t, exec.Command(program, "--demo"), state)
+	c.until("power")
+	if _, err := c.terminal.WriteString("q"); err != nil {
+		t.Fatal(err)
+	}
+	c.until("The demo ends")
+	time.Sleep(500 * time.Millisecond) // the dialog is deaf for its first moment
+	if _, err := c.terminal.WriteString("\x1b[C\r"); err != nil {
+		t.Fatal(err)
+	}
+	_, after, left := bytes.Cut(c.end(), []byte(leaveScreen))
+	if !left || !bytes.Contains(after, []byte("both sides are equal, row by row")) {
+		t.Errorf("after the console: %q", after)
 	}
 }
 

@@ -58,6 +58,7 @@ type Demo struct {
 	engineErr  error // read after engineDone is closed
 
 	peak      lagWatch
+	watched   bool // the lag was looked at all the time
 	closeOnce sync.Once
 	closeErr  error
 }

@@ -62,6 +62,7 @@ func (d *Demo) figures(s *core.Snapshot) figures {
 // watch prints a status line every second until the time is up, ctx ends, or
 // something fails.
 func (d *Demo) watch(ctx context.Context, duration time.Duration, out io.Writer) error {
+	d.watched = true
 	var end <-chan time.Time
 	if duration > 0 {
 		timer := time.NewTimer(duration)
@@ -134,7 +135,9 @@ func (d *Demo) Finish(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "rows at %-6s %s in %d tables\n", side.name, grouped(held[i].rows), held[i].tables)
 	}
 	fmt.Fprintf(out, "messages       %s, %.1f MB\n", grouped(f.messages), float64(f.bytes)/1e6)
-	fmt.Fprintf(out, "peak lag       %d ms\n", d.peak.highest.Load())
+	if d.watched {
+		fmt.Fprintf(out, "peak lag       %d ms\n", d.peak.highest.Load())
+	}
 	if err != nil {
 		return err
 	}
@@ -170,14 +173,24 @@ func (d *Demo) waitLevel(ctx context.Context, stopped time.Time) (*core.Snapshot
 	}
 }
 
-// unlevel names a task that is not level, or "". A failed task is an error.
+// ChangedError tells that somebody stopped, added or removed tasks of the demo:
+// its two sides are not meant to be equal any more.
+type ChangedError struct{ Text string }
+
+func (e *ChangedError) Error() string { return "the two sides are not compared: " + e.Text }
+
+// unlevel names a task that is not level, or "". A failed task is an error, and
+// so is one that nobody wants to run.
 func unlevel(s *core.Snapshot, stopped time.Time) (string, error) {
 	behind := ""
-	if len(s.Tasks) != len(siteNames)*len(databases) {
-		behind = fmt.Sprintf("there are %d tasks", len(s.Tasks))
+	if n := len(siteNames) * len(databases); len(s.Tasks) != n {
+		return "", &ChangedError{Text: fmt.Sprintf("there are %d tasks and not %d", len(s.Tasks), n)}
 	}
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
+		if t.Desired != core.WantRunning {
+			return "", &ChangedError{Text: fmt.Sprintf("task %s was stopped", t.Key())}
+		}
 		if t.State == core.Failed {
 			return "", fmt.Errorf("task %s failed: %s", t.Key(), t.Note)
 		}
