@@ -29,7 +29,9 @@ func (s State) Live() bool { return s == Starting || s == Running || s == Interr
 // Phase refines Running: whether the task still has WAL entries to apply.
 type Phase string
 
-// The phases of a running task. Outside Running the phase is empty.
+// The phases of a running task. Outside Running the phase is empty. A task that
+// has caught up stays so while nothing waits for longer than two seconds: under
+// constant load a few messages are always on their way.
 const (
 	CatchingUp Phase = "catching-up"
 	CaughtUp   Phase = "caught-up"

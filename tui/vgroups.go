@@ -111,6 +111,9 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }
 
+// idleAfter is how long nothing must have come for a task to be called idle.
+const idleAfter = 10 * time.Second
+
 // taskFacts is what stands under the pane's rule. A task in trouble says why,
 // in up to three of the lines it may take; else one line says how full the
 // queue is and how long the source keeps its WAL.
@@ -119,9 +122,9 @@ func (a *app) taskFacts(t *core.Task, w, most int) []string {
 	if t.State == core.Failed || t.State == core.Interrupted {
 		return a.trouble(t, w, min(most, 3))
 	}
-	if t.State == core.Running && t.Diff == 0 {
+	if t.State == core.Running && t.Phase == core.CaughtUp {
 		l.put(plain, a.text.CaughtUp)
-		if t.IdleMS >= 0 {
+		if t.Diff == 0 && t.IdleMS >= idleAfter.Milliseconds() {
 			l.put(dim, " "+a.glyphs.sep+" "+a.text.Idle+" "+wholeSpan(time.Duration(t.IdleMS)*time.Millisecond))
 		}
 	} else {

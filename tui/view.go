@@ -191,7 +191,9 @@ func (a *app) header(w int) string {
 	left := []part{{"tdreplica", accent, 0}}
 	var right []part
 	if s := a.feed.snap; s != nil {
-		left = append(left, part{clean(s.Instance.Name), strong, 0})
+		if name := clean(s.Instance.Name); name != string(a.opt.Mode) {
+			left = append(left, part{name, strong, 0})
+		}
 		left = append(left, part{a.modeWord(), a.modeToken(), 0})
 		if s.Instance.Running {
 			left = append(left, part{a.text.Up + " " + uptime(s.At.Sub(s.Instance.Since)), dim, 6})
@@ -288,8 +290,14 @@ func (a *app) totals(s *core.Snapshot) []part {
 	if rowsKnown {
 		out = append(out, part{fmt.Sprintf("%13s", metric(rows, "rows/s")), plain, 4})
 	}
-	if lag > 0 {
-		out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%5s", spanMS(lag)), plain, 3})
+	// The lag keeps its place when there is none: what stands beside it must
+	// not jump with every message that is on its way.
+	if len(s.Tasks) > 0 {
+		tok := plain
+		if lag == 0 {
+			tok = dim
+		}
+		out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%6s", spanMS(lag)), tok, 3})
 	}
 	out = append(out, part{a.f(a.text.CountTasks, len(s.Tasks)), dim, 7})
 	for _, g := range []struct {

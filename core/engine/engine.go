@@ -51,6 +51,7 @@ type Engine struct {
 	store     *store.Store
 	connector Connector
 	clock     Clock
+	probing   time.Duration // how long a sink may go unused before it is asked whether it is there
 	log       *slog.Logger
 	opts      Options
 	since     time.Time
@@ -101,7 +102,7 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		cfg: o.Config, store: o.Store, connector: o.Connector, clock: o.Clock, log: o.Log, opts: o,
+		cfg: o.Config, store: o.Store, connector: o.Connector, clock: o.Clock, log: o.Log, opts: o, probing: probeAfter,
 		since:    o.Clock.Now(),
 		starts:   make(chan struct{}, parallelStarts),
 		creating: make(chan struct{}, 1),

@@ -106,6 +106,32 @@ func TestSinkOutage(t *testing.T) {
 	await(t, "the rest", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abc" })
 }
 
+func TestIdleTaskNoticesADeadSink(t *testing.T) {
+	w := newWorld(t)
+	w.probing = 10 * time.Millisecond
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	w.produce(east, "power", 2, "a")
+	await(t, "the first row", func() bool { return len(w.appliedAt(west, "power")) == 1 })
+	i.awaitState(t, id, "power", core.Running)
+	w.setFault(func(op string) error {
+		if op == "databases" || op == "write" || op == "sink" {
+			return &core.Error{Class: core.ClassReconnect, Op: "connect to " + west, Text: "connection refused"}
+		}
+		return nil
+	})
+	task := i.awaitState(t, id, "power", core.Interrupted)
+	if !strings.Contains(task.Note, "connection refused") {
+		t.Errorf("the note does not say why: %q", task.Note)
+	}
+	w.setFault(nil)
+	i.awaitState(t, id, "power", core.Running)
+	w.produce(east, "power", 2, "b")
+	await(t, "the row after the outage", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "ab" })
+}
+
 func TestBusySinkIsRetriedInOrder(t *testing.T) {
 	w := newWorld(t)
 	w.server(east, "power")

@@ -27,6 +27,7 @@ type world struct {
 	wrong   []string // what a replicator must never do
 	dead    bool     // a consumer that died holds a vgroup until the next poll
 	mute    bool     // polls fail, which old servers report as "no message"
+	probing time.Duration
 }
 
 type server struct {
@@ -313,6 +314,9 @@ func (c *fakeCatalog) Versions() core.Versions { return c.s.versions }
 func (c *fakeCatalog) Close() error            { return nil }
 
 func (c *fakeCatalog) Databases(context.Context) ([]core.Database, error) {
+	if err := c.w.ask("databases"); err != nil {
+		return nil, err
+	}
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	var out []core.Database
@@ -441,6 +445,9 @@ func run(t testing.TB, w *world, dir string, cfg *config.Config) *instance {
 	e, err := New(Options{Config: cfg, Store: s, Connector: w, ReadOnly: cfg.Instance.ReadOnly})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if w.probing > 0 {
+		e.probing = w.probing
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

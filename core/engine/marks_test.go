@@ -141,3 +141,48 @@ func TestStrayWALEntriesCountOnlyIfTheyStay(t *testing.T) {
 		t.Errorf("a backlog shows as a diff of %d", d)
 	}
 }
+
+// TestLagEndsWithTheMessage has a row arrive just before a sample: it waits for
+// as long as it is not applied, and not until the next sample.
+func TestLagEndsWithTheMessage(t *testing.T) {
+	m := newMeter(core.Task{})
+	now := time.Unix(1000, 0)
+	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
+	see := func(end int64) core.Task {
+		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, false)
+		return shown(m, now)
+	}
+	if task := see(10); task.Phase != core.CaughtUp || task.LagMS != 0 {
+		t.Errorf("at the end of the WAL: %s, lag %d ms", task.Phase, task.LagMS)
+	}
+	see(12)
+	now = now.Add(900 * time.Millisecond)
+	if task := shown(m, now); task.LagMS != 900 || task.Phase != core.CaughtUp || task.Vgroups[0].State != "caught up" {
+		t.Errorf("on its way: %s (%s), lag %d ms", task.Phase, task.Vgroups[0].State, task.LagMS)
+	}
+	// A message of rows names where it starts, and that is behind the one before.
+	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 12}, now)
+	task := shown(m, now)
+	if task.LagMS != 0 || task.Diff != 0 {
+		t.Errorf("applied: lag %d ms, diff %d", task.LagMS, task.Diff)
+	}
+	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 14}, now)
+	if v := shown(m, now).Vgroups[0]; v.Current != 14 || v.Latest != 14 {
+		t.Errorf("current %d is beyond latest %d", v.Current, v.Latest)
+	}
+	see(20)
+	now = now.Add(3 * time.Second)
+	if task := see(21); task.Phase != core.CatchingUp || task.LagMS != 3000 {
+		t.Errorf("3 s behind: %s, lag %d ms", task.Phase, task.LagMS)
+	}
+	now = now.Add(-2 * time.Second) // still a backlog: it is over at 0 only
+	if task := shown(m, now); task.Phase != core.CatchingUp {
+		t.Errorf("1 s behind after 3 s: %s", task.Phase)
+	}
+}
+
+func shown(m *meter, now time.Time) core.Task {
+	task := core.Task{State: core.Running}
+	m.fill(&task, now)
+	return task
+}

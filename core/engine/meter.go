@@ -20,6 +20,11 @@ const (
 	dayPoints    = 288 // of 5 min
 	maxDDL       = 200
 	recentDDL    = 64 // among which copies from other vgroups are looked for
+
+	// levelLag is how long something may wait while a task that was caught up
+	// still counts as such. Under constant load there is always a message on its
+	// way, and a state that says so twice a second tells nothing.
+	levelLag = 2 * time.Second
 )
 
 // meter holds a task's numbers. It is safe for concurrent use.
@@ -31,6 +36,7 @@ type meter struct {
 	lastApplied, lastCommit, measuredAt time.Time
 	ddl                                 []core.DDLRecord
 	changed                             bool // since the last record
+	level                               bool // caught up, and not behind by more than levelLag since
 
 	tickedAt        time.Time
 	ticked          core.Totals
@@ -74,17 +80,36 @@ func (v *vgroupMeter) lag(now time.Time) int64 {
 	return max(0, now.Sub(v.samples[0].at).Milliseconds())
 }
 
+// reach says that everything below a version is applied, and reports whether
+// that is news. The WAL is at least that long.
+func (v *vgroupMeter) reach(at int64) bool {
+	if at <= v.current {
+		return false
+	}
+	v.current = at
+	if v.latest != core.Unknown {
+		v.latest = max(v.latest, at)
+	}
+	v.forget()
+	return true
+}
+
+// forget drops the samples that are reached.
+func (v *vgroupMeter) forget() {
+	n := 0
+	for n < len(v.samples) && v.samples[n].latest <= v.current {
+		n++
+	}
+	v.samples = v.samples[n:]
+}
+
 // sighted adds a sample and drops those that are reached. When there are too
 // many every other one goes: the oldest, which tells the lag, stays.
 func (v *vgroupMeter) sighted(now time.Time) {
 	if v.latest > v.current && (len(v.samples) == 0 || v.samples[len(v.samples)-1].latest < v.latest) {
 		v.samples = append(v.samples, sample{now, v.latest})
 	}
-	n := 0
-	for n < len(v.samples) && v.samples[n].latest <= v.current {
-		n++
-	}
-	v.samples = v.samples[n:]
+	v.forget()
 	if len(v.samples) > maxSamples {
 		kept := v.samples[:0]
 		for i := 0; i < len(v.samples); i += 2 {
@@ -142,7 +167,7 @@ func (m *meter) start(a core.Assignment, stored int64) {
 	v := m.vgroup(a.Vgroup)
 	v.current = max(v.current, a.Offset)
 	v.latest, v.committed = a.End, stored
-	m.changed = true
+	m.changed, m.level = true, false
 }
 
 func (m *meter) applied(msg *core.Message, now time.Time) {
@@ -159,7 +184,12 @@ func (m *meter) applied(msg *core.Message, now time.Time) {
 	m.totals.Messages++
 	m.totals.Bytes += int64(len(msg.Payload()))
 	m.lastApplied = now
-	m.vgroup(msg.Vgroup).lastAt = now
+	v := m.vgroup(msg.Vgroup)
+	v.lastAt = now
+	// A vgroup's messages come in order: what is below this one is applied. The
+	// next sample tells where the message itself ends; waiting for it would
+	// show a lag of up to a second where there is none.
+	v.reach(msg.Offset)
 	m.totals.Rows += rows
 	m.changed = true
 }
@@ -185,8 +215,8 @@ func (m *meter) reached(at map[int32]int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for vg, pos := range at {
-		if v := m.vgroup(vg); pos > v.current {
-			v.current, m.changed = pos, true
+		if m.vgroup(vg).reach(pos) {
+			m.changed = true
 		}
 	}
 }
@@ -221,7 +251,22 @@ func (m *meter) measured(assigned []core.Assignment, now time.Time, quiet bool) 
 		v.sighted(now)
 	}
 	m.measuredAt = now
+	m.judge(now)
 	return behind
+}
+
+// judge decides whether the task counts as caught up: from the moment its diff
+// is 0 until something waits for too long. The caller holds the lock.
+func (m *meter) judge(now time.Time) {
+	if m.diff() == 0 {
+		m.level = true
+		return
+	}
+	for _, v := range m.vg {
+		if v.lag(now) >= levelLag.Milliseconds() {
+			m.level = false
+		}
+	}
 }
 
 func (m *meter) retried() {
@@ -240,6 +285,7 @@ func (m *meter) tick(now time.Time) {
 		return
 	}
 	m.tickedAt = now
+	m.judge(now)
 	diff, lag := m.diff(), int64(0)
 	for _, v := range m.vg {
 		lag = max(lag, v.lag(now))
@@ -292,6 +338,12 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.measuredAt, m.lastCommit, m.totals
 	t.History = m.history
 	t.EtaMS, t.LagMS, t.IdleMS = core.Unknown, core.Unknown, core.Unknown
+	if t.State == core.Running {
+		t.Phase = core.CatchingUp
+		if t.Diff == 0 || m.level {
+			t.Phase = core.CaughtUp
+		}
+	}
 	if !m.lastApplied.IsZero() {
 		t.IdleMS = max(0, now.Sub(m.lastApplied).Milliseconds())
 	}
@@ -306,7 +358,7 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 		if live {
 			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)
 			g.State = "reading"
-			if g.Diff == 0 {
+			if g.Diff == 0 || m.level {
 				g.State = "caught up"
 			}
 			t.LagMS = max(t.LagMS, g.LagMS)

@@ -38,6 +38,8 @@ type worker struct {
 	source Source
 	sink   Sink
 
+	probe      <-chan time.Time // nil: no probe of the sink is planned
+	probeSeq   uint64           // acked when it was planned
 	writerDone chan struct{}
 	acked      atomic.Uint64 // the last message that the sink acknowledged
 

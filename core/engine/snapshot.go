@@ -170,12 +170,6 @@ func (t *task) report(now time.Time) core.Task {
 	p := t.pump
 	t.mu.Unlock()
 	t.meter.fill(&out, now)
-	if out.State == core.Running {
-		out.Phase = core.CatchingUp
-		if out.Diff == 0 {
-			out.Phase = core.CaughtUp
-		}
-	}
 	if p != nil {
 		out.QueueBytes = p.queued()
 		if step := p.step.Load(); step != nil {

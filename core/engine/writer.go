@@ -17,10 +17,8 @@ func (w *worker) write(ctx context.Context) error {
 		case over || !w.p.mayDrain():
 			return nil
 		case !ok:
-			select {
-			case <-w.q.more:
-			case <-ctx.Done():
-				return ctx.Err()
+			if err := w.idle(ctx); err != nil {
+				return err
 			}
 			continue
 		}

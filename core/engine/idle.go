@@ -1,0 +1,51 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"tdreplica/core"
+)
+
+// probeAfter is how long a sink may go unused before it is asked whether it is
+// still there. Without it the first to notice a dead sink would be the first
+// row after a quiet night.
+const probeAfter = 20 * time.Second
+
+// idle waits for something to write. When nothing came for a while the task's
+// first worker asks the sink for a sign of life; the others have the same sink.
+func (w *worker) idle(ctx context.Context) error {
+	if w.probe == nil && w.n == 0 {
+		w.probe, w.probeSeq = w.p.e.clock.After(w.p.e.probing), w.acked.Load()
+	}
+	select {
+	case <-w.q.more:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.probe:
+	}
+	w.probe = nil
+	if w.acked.Load() == w.probeSeq && !w.p.isHalted() {
+		w.probeSink(ctx)
+	}
+	return nil
+}
+
+// probeSink asks the sink's server until it answers, and lets the task be
+// interrupted meanwhile. The connection for writing is made anew after that: it
+// is hardly alive when the server was not. An answer that only a person could
+// change, as a password that is no longer right, is left to the next write,
+// which may be allowed all the same.
+func (w *worker) probeSink(ctx context.Context) {
+	lost := false
+	_ = w.ask(ctx, func(ctx context.Context) error {
+		_, err := w.p.plan.sinkCatalog.Databases(ctx)
+		lost = lost || core.ClassOf(err).Retryable() && err != nil
+		return err
+	})
+	if lost && w.sink != nil {
+		w.sink.Close()
+		w.sink = nil
+	}
+}
