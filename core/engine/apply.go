@@ -9,31 +9,51 @@ import (
 	"tdreplica/core/raw"
 )
 
-// apply brings one message to the sink. Rows travel untouched. Metas are looked
-// into, one by one: a sink stops at the first item of a batch that fails, and
-// some of them, copied as they are, would change more at the sink than they did
-// at the source.
-func (w *worker) apply(ctx context.Context, m *core.Message) error {
+// apply brings one message to the sink and reports whether all of it is there:
+// a change of a super table may have to wait for other vgroups. Rows travel
+// untouched. Metas are looked into, one by one: a sink stops at the first item
+// of a batch that fails, and some of them, copied as they are, would change more
+// at the sink than they did at the source.
+func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
+	m := j.it.m
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
 		if m = w.livingRows(m); m == nil {
-			return nil
+			return true, nil
 		}
-		return w.applyRows(ctx, m)
+		err := w.applyRows(ctx, m)
+		return err == nil, err
 	}
+	if j.metas == nil {
+		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {
+			return false, refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
+		}
+	}
+	for ; j.next < len(j.metas); j.next++ {
+		if done, err := w.applyInTurn(ctx, &j.metas[j.next], m); !done || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// applyInTurn applies a meta, unless it is the copy of one that was applied, or
+// its time has not come. No row of another worker is in flight meanwhile.
+func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Message) (done bool, err error) {
 	w.p.ddl.Lock()
 	defer w.p.ddl.Unlock()
-	metas, err := raw.Metas(m.RawType, m.Payload())
-	if err != nil {
-		return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
+	switch w.p.changes.arrive(w.p.t, m.Vgroup, meta) {
+	case mustWait:
+		return false, nil
+	case isCopy:
+		return true, nil
 	}
-	for i := range metas {
-		if err := w.applyMeta(ctx, &metas[i], m); err != nil {
-			return err
-		}
+	if err := w.applyMeta(ctx, meta, m); err != nil {
+		return false, err
 	}
-	return nil
+	w.p.changes.applied(meta)
+	return true, nil
 }
 
 // wholeRows is the first version known to take a message in which one table

@@ -189,6 +189,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	}
 	w.marks.take(w.handed, at)
 	w.resolve(w.acked.Load())
+	w.p.changes.sampled(w, assigned, at)
 	w.sampledAt, w.sampledSeq = now, w.handed
 	behind := w.p.t.meter.measured(assigned, now, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0

@@ -42,6 +42,15 @@ func (t *task) takeEcho(m *core.Message, table string) bool {
 	return false
 }
 
+// echoDue reports whether a drop of a table was announced and not seen yet.
+func (t *task) echoDue(vgroup int32, table string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.rec.Echoes, func(e store.Echo) bool {
+		return e.Vgroup == vgroup && e.Table == table && e.Swallowed == 0
+	})
+}
+
 // saveNotes brings the notes to disk. It must succeed before an offset is
 // committed.
 func (t *task) saveNotes() error {

@@ -12,14 +12,25 @@ import (
 // row after a quiet night.
 const probeAfter = 20 * time.Second
 
+// heldPause is how often a held writer looks whether its time is up.
+const heldPause = 250 * time.Millisecond
+
 // idle waits for something to write. When nothing came for a while the task's
 // first worker asks the sink for a sign of life; the others have the same sink.
 func (w *worker) idle(ctx context.Context) error {
 	if w.probe == nil && w.n == 0 {
 		w.probe, w.probeSeq = w.p.e.clock.After(w.p.e.probing), w.acked.Load()
 	}
+	var tick <-chan time.Time
+	if len(w.parked) > 0 {
+		tick = w.p.e.clock.After(heldPause)
+	}
 	select {
 	case <-w.q.more:
+		return nil
+	case <-w.wake:
+		return nil
+	case <-tick:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

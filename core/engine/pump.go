@@ -42,8 +42,9 @@ type pump struct {
 
 	// ddl keeps rows and changes of schema apart, across workers: meta messages
 	// hold it alone, rows share it.
-	ddl    sync.RWMutex
-	mended mended
+	ddl     sync.RWMutex
+	mended  mended
+	changes *changes
 
 	plan    *plan
 	workers []*worker
@@ -73,11 +74,13 @@ type health struct {
 }
 
 func newPump(t *task) *pump {
-	return &pump{
+	p := &pump{
 		t: t, e: t.e,
 		news: make(chan struct{}, 1), halting: make(chan struct{}), done: make(chan struct{}),
 		troubles: map[int]trouble{},
 	}
+	p.changes = newChanges(t.e.clock, p.wakeWriters)
+	return p
 }
 
 // run is the whole life of the pump. It ends at once when ctx does, and in
@@ -225,6 +228,21 @@ func (p *pump) health() health {
 // doing says what the pump is at, before its workers speak for themselves.
 func (p *pump) doing(step string) {
 	p.step.Store(&core.Step{Name: step, Since: p.e.clock.Now()})
+}
+
+// waitingFor says which change of a super table vgroups are held at.
+func (p *pump) waitingFor(change string) {
+	name := "wait for all vgroups to reach: " + change
+	if s := p.step.Load(); s == nil || s.Name != name {
+		p.doing(name)
+	}
+}
+
+// wakeWriters makes writers look again at what they have put aside.
+func (p *pump) wakeWriters() {
+	for _, w := range p.workers {
+		signal(w.wake)
+	}
 }
 
 // open makes everything ready up to the first poll.

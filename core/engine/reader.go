@@ -29,8 +29,8 @@ const (
 	idleSampling = 4 * time.Second
 )
 
-// worker is one reader and one writer. The reader's goroutine owns the source
-// and everything up to acked, the writer's owns the sink.
+// worker is one reader and one writer. The writer's goroutine owns the sink and
+// what is put aside, the reader's owns everything else.
 type worker struct {
 	p      *pump
 	n      int
@@ -41,7 +41,13 @@ type worker struct {
 	probe      <-chan time.Time // nil: no probe of the sink is planned
 	probeSeq   uint64           // acked when it was planned
 	writerDone chan struct{}
-	acked      atomic.Uint64 // the last message that the sink acknowledged
+	taken      atomic.Uint64 // the last message that was applied, or put aside
+	acked      atomic.Uint64 // everything up to this message is at the sink
+
+	wake        chan struct{} // one slot: look again at what is put aside
+	held        map[int32]bool
+	parked      []*job // of the held vgroups, in the order they were handed over
+	parkedBytes int64
 
 	assigned []core.Assignment
 	nudged   bool // polled before the vgroups were handed out
@@ -64,6 +70,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 	now := p.e.clock.Now()
 	return &worker{
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
+		wake: make(chan struct{}, 1), held: map[int32]bool{},
 		wait: p.e.cfg.Engine.PollWaitMin.Duration, lastPoll: now, progressed: now, marks: newMarks(),
 	}
 }
@@ -133,6 +140,7 @@ func (w *worker) begin(ctx context.Context) error {
 		w.p.t.rereadEchoes(a.Vgroup, a.Offset)
 		w.p.t.meter.start(a, offset)
 	}
+	w.p.changes.sampled(w, w.assigned, nil)
 	return nil
 }
 
@@ -251,6 +259,9 @@ func (w *worker) sampleDue(now time.Time, acked uint64) bool {
 		return true
 	}
 	age := now.Sub(w.sampledAt)
+	if age >= 100*time.Millisecond && w.p.changes.waiting() {
+		return true
+	}
 	return age >= idleSampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled)
 }
 

@@ -6,33 +6,119 @@ import (
 	"fmt"
 
 	"tdreplica/core"
+	"tdreplica/core/raw"
 )
 
+// job is a message that is being applied. A meta message may stop at one of its
+// metas for a while.
+type job struct {
+	it    item
+	metas []raw.Meta // once it was taken apart
+	next  int        // the first that is not applied
+}
+
 // write applies what the reader hands over, one message at a time, until the
-// queue is closed or there is no time left to drain it.
+// queue is closed or there is no time left to drain it. What belongs to a
+// vgroup that waits for others (see changes) is put aside meanwhile.
 func (w *worker) write(ctx context.Context) error {
 	for {
 		it, ok, over := w.q.take()
-		switch {
-		case over || !w.p.mayDrain():
+		if over || !w.p.mayDrain() {
 			return nil
-		case !ok:
-			if err := w.idle(ctx); err != nil {
-				return err
-			}
-			continue
 		}
-		if err := w.apply(ctx, it.m); err != nil {
+		var err error
+		if ok {
+			err = w.proceed(ctx, &job{it: it})
+		} else {
+			err = w.idle(ctx)
+		}
+		if err == nil && len(w.parked) > 0 {
+			err = w.resume(ctx)
+		}
+		if err != nil {
 			return err
 		}
-		w.acked.Store(it.seq)
-		w.p.t.applied(it.m)
-		w.q.written(it)
-		it.m.Release()
 		if w.p.isHalted() && !w.p.mayDrain() {
 			return nil
 		}
 	}
+}
+
+// proceed applies a message, or puts it aside.
+func (w *worker) proceed(ctx context.Context, j *job) error {
+	done := false
+	if !w.held[j.it.m.Vgroup] {
+		var err error
+		if done, err = w.apply(ctx, j); err != nil {
+			return err
+		}
+	}
+	if done {
+		w.finished(j)
+	} else {
+		w.held[j.it.m.Vgroup] = true
+		w.parked = append(w.parked, j)
+		w.parkedBytes += j.it.m.Size()
+		if w.parkedBytes > w.q.limit/2 {
+			w.p.changes.overflow(w.held)
+		}
+	}
+	w.taken.Store(j.it.seq)
+	w.acknowledge()
+	return nil
+}
+
+// resume goes on with the vgroups that need not wait any more.
+func (w *worker) resume(ctx context.Context) error {
+	what, move := w.p.changes.waitingFor(w.held)
+	if !move {
+		w.p.waitingFor(what)
+		return nil
+	}
+	still := map[int32]bool{}
+	parked := w.parked[:0]
+	for _, j := range w.parked {
+		vg := j.it.m.Vgroup
+		if !still[vg] {
+			done, err := w.apply(ctx, j)
+			if err != nil {
+				return err
+			}
+			if done {
+				w.parkedBytes -= j.it.m.Size()
+				w.finished(j)
+				continue
+			}
+			still[vg] = true
+		}
+		parked = append(parked, j)
+	}
+	clear(w.parked[len(parked):])
+	w.parked = parked
+	for vg := range w.held {
+		if !still[vg] {
+			delete(w.held, vg)
+			w.p.changes.released(vg)
+		}
+	}
+	w.acknowledge()
+	return nil
+}
+
+// finished gives back what an applied message has held.
+func (w *worker) finished(j *job) {
+	w.p.t.applied(j.it.m)
+	w.q.written(j.it)
+	j.it.m.Release()
+}
+
+// acknowledge tells the reader up to where everything is applied.
+func (w *worker) acknowledge() {
+	acked := w.taken.Load()
+	if len(w.parked) > 0 {
+		acked = w.parked[0].it.seq - 1
+	}
+	w.acked.Store(acked)
 }
 
 // insist writes one message, however many tries that takes. It returns an error

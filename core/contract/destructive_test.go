@@ -1,0 +1,67 @@
+package contract
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"tdreplica/core"
+)
+
+// TestDestructiveDDLWaits reads a backlog in which one vgroup is far behind the
+// others when they come to a change that destroys. Tables that were made anew
+// under the same names must not be given rows of the old ones.
+func TestDestructiveDDLWaits(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { destructiveDDL(e, n) })
+		})
+	}
+}
+
+func destructiveDDL(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	in := e.runInstance()
+	id := in.replicate(e.a, e.b, db)
+	in.caughtUp(id)
+	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
+		e.Fatal(err)
+	}
+	in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+	e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int, h int)")
+	for i := range 30 {
+		e.exec(e.a, fmt.Sprintf("insert into %s.busy using %s.st tags(0,0) values(%d,1,1)", db, db, loadEpoch+i),
+			fmt.Sprintf("create table %s.n%d(ts timestamp, v int)", db, i))
+	}
+	rows := func(round int, values string, tags string) {
+		for c := range 12 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%s) values(%d,%s)", db, c, db, tags, loadEpoch+round, values))
+		}
+	}
+	rows(0, "1,2", "1,1")
+	e.exec(e.a, "alter table "+db+".st drop column v")
+	rows(1, "3", "1,1")
+	e.exec(e.a, "alter table "+db+".st add column v double")
+	rows(2, "4,4.5", "1,1")
+	e.exec(e.a, "alter table "+db+".st drop tag h")
+	e.exec(e.a, "alter table "+db+".st rename tag g gg")
+	rows(3, "5,5.5", "1")
+	e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
+	rows(4, "6,6.5", "2")
+	in.begin(core.StartRequest{ID: id})
+	in.caughtUp(id)
+	e.equal(e.a, e.b, db)
+	if rows := e.rowsOf(e.b, db); rows != 12 {
+		e.Errorf("%d rows at the sink of 12", rows)
+	}
+	list, err := in.Events(e.Context(), 0, 1000)
+	if err != nil {
+		e.Fatal(err)
+	}
+	if i := slices.IndexFunc(list, func(ev core.Event) bool {
+		return strings.Contains(ev.Text, "left out") || strings.Contains(ev.Text, "although")
+	}); i >= 0 {
+		e.Errorf("rows came late: %s", list[i].Text)
+	}
+}
