@@ -29,7 +29,7 @@ type Fault struct {
 	DropBefore bool          // close the connection, nothing done
 	DropAfter  bool          // do it, then close the connection without a reply
 	Silent     bool          // do it, never reply
-	Lose       bool          // of a commit: answer success and store nothing
+	Lose       bool          // of a commit or a write: answer success and store nothing
 	Truncate   int           // cut a binary reply to so many bytes
 	CloseAll   bool          // close every socket of the node first
 }

@@ -165,6 +165,7 @@ func (w *wsSession) perform(req *request, about Request, write func(*session) er
 		err = failure(got.Code, "%s", got.Text)
 	case s == nil:
 		err = failure(codeAdapter, "server not connected")
+	case got.Lose:
 	default:
 		err = write(s)
 	}

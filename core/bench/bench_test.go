@@ -1,0 +1,184 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"tdreplica/core"
+	"tdreplica/core/engine"
+	"tdreplica/core/taos"
+)
+
+// BenchmarkDrain is the way of a backlog through the engine to a sink that
+// acknowledges and does nothing: the replicator's own ceiling. loop is the bare
+// poll, fetch, write in this process, which the others are compared with.
+func BenchmarkDrain(b *testing.B) {
+	w := world{Databases: 1, Vgroups: 4, Batches: 250, Lose: true}
+	n := startNodes(b, w)
+	var loop float64
+	b.Run("loop", func(b *testing.B) {
+		for b.Loop() {
+			loop = drainLoop(b, n, w)
+		}
+	})
+	for _, workers := range []int{1, 4} {
+		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
+			for b.Loop() {
+				speed := drainEngine(b, n, w, workers)
+				if loop > 0 {
+					b.ReportMetric(speed/loop, "of-loop")
+				}
+			}
+		})
+	}
+}
+
+// drained reports one drain and returns its speed in MB/s.
+func drained(b *testing.B, before usage, messages, bytes int64) float64 {
+	b.Helper()
+	after := used(b)
+	took := after.at.Sub(before.at).Seconds()
+	speed := float64(bytes) / 1e6 / took
+	b.ReportMetric(speed, "MB/s")
+	b.ReportMetric(float64(after.allocs-before.allocs)/float64(messages), "allocs/msg")
+	b.ReportMetric(float64(after.bytes-before.bytes)/float64(messages), "B/msg")
+	b.ReportMetric((after.cpu-before.cpu).Seconds()/(float64(bytes)/1e9), "cpu-s/GB")
+	b.ReportMetric(0, "ns/op") // it would include the start
+	return speed
+}
+
+func drainLoop(b *testing.B, n nodes, w world) float64 {
+	ctx := b.Context()
+	c := taos.New(taos.Options{})
+	cat, err := c.Catalog(ctx, n.A)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cat.Close()
+	if err := cat.EnsureTopic(ctx, "tdr_d0", "d0"); err != nil {
+		b.Fatal(err)
+	}
+	src, err := c.Source(ctx, n.A, engine.Subscription{Topic: "tdr_d0", Group: fmt.Sprint("loop", rand.Uint64())})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer src.Close(context.WithoutCancel(ctx))
+	sink, err := c.Sink(ctx, n.B, "d0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer sink.Close()
+	var messages, rows, bytes int64
+	before := usage{}
+	for rows < int64(w.Vgroups*w.Batches) {
+		m, err := src.Poll(ctx, time.Second)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if m == nil {
+			continue
+		}
+		if messages == 0 {
+			before = used(b)
+		}
+		if err := sink.Write(ctx, m); err != nil {
+			b.Fatal(err)
+		}
+		if m.Kind != core.KindMeta {
+			rows++
+		}
+		messages, bytes = messages+1, bytes+int64(len(m.Payload()))
+		m.Release()
+	}
+	return drained(b, before, messages, bytes)
+}
+
+func drainEngine(b *testing.B, n nodes, w world, workers int) float64 {
+	e := startEngine(b)
+	id := replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, "d0")
+	// Looked at often, the task itself would be what is measured.
+	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, "d0").State == core.Running })
+	before, rows := used(b), int64(w.Vgroups*w.Batches*batchRows)
+	had := detail(b, e, id, "d0").Totals
+	var now core.Totals
+	await(b, "the backlog is drained", time.Millisecond, func() bool {
+		now = detail(b, e, id, "d0").Totals
+		return now.Rows >= rows
+	})
+	speed := drained(b, before, now.Messages-had.Messages, now.Bytes-had.Bytes)
+	b.StopTimer()
+	if _, err := e.Remove(b.Context(), core.RemoveRequest{ID: id, Force: true}); err != nil {
+		b.Fatal(err)
+	}
+	b.StartTimer()
+	return speed
+}
+
+// BenchmarkTrickle is the time from an insert at the source until the row is
+// visible at the sink: with ten rows a second, and after a pause that is long
+// enough for every wait in the engine to have grown to its longest.
+func BenchmarkTrickle(b *testing.B) {
+	n := startNodes(b, world{Databases: 1, Vgroups: 2})
+	e := startEngine(b)
+	replicate(b, e, n.A, n.B, core.Options{}, "d0")
+	allCaughtUp(b, e, 1)
+	at := int64(1767225600000)
+	for _, c := range []struct {
+		name  string
+		pause time.Duration
+		least int
+	}{{"10rows", 100 * time.Millisecond, 200}, {"idle", 5 * time.Second, 3}} {
+		b.Run(c.name, func(b *testing.B) {
+			var took []time.Duration
+			for b.Loop() {
+				for range c.least {
+					time.Sleep(c.pause/2 + rand.N(c.pause))
+					at++
+					rows := query(b, n.B, "select count(*) from d0.c0 where ts >= 1767225600000") + 1
+					began := time.Now()
+					query(b, n.A, fmt.Sprintf("insert into d0.c0 values(%d,1,1,1)", at))
+					await(b, "the row is at the sink", time.Millisecond, func() bool {
+						return query(b, n.B, "select count(*) from d0.c0 where ts >= 1767225600000") >= rows
+					})
+					took = append(took, time.Since(began))
+				}
+			}
+			slices.Sort(took)
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "median-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+// BenchmarkIdle is what 100 tasks cost that have nothing to do: 50 databases,
+// both ways.
+func BenchmarkIdle(b *testing.B) {
+	n := startNodes(b, world{Databases: 50, Vgroups: 2})
+	idle(b, n, 50, 20*time.Second)
+}
+
+// idle measures an instance that replicates all databases both ways.
+func idle(b *testing.B, n nodes, databases int, long time.Duration) {
+	e := startEngine(b)
+	began := time.Now()
+	replicate(b, e, n.A, n.B, core.Options{})
+	replicate(b, e, n.B, n.A, core.Options{})
+	allCaughtUp(b, e, 2*databases)
+	start := time.Since(began)
+	time.Sleep(3 * time.Second) // the polls' waits grow
+	for b.Loop() {
+		before := used(b)
+		time.Sleep(long)
+		after := used(b)
+		b.ReportMetric(100*(after.cpu-before.cpu).Seconds()/after.at.Sub(before.at).Seconds(), "%cpu")
+		b.ReportMetric(float64(after.allocs-before.allocs)/after.at.Sub(before.at).Seconds(), "allocs/s")
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(start.Seconds(), "start-s")
+	b.ReportMetric(residentMB(b), "MB")
+}
