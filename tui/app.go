@@ -41,7 +41,8 @@ type app struct {
 	clock func() time.Time
 	zone  *time.Location
 	depth termenv.Profile
-	dark  bool
+	dark  bool // the terminal's background
+	asks  bool // the terminal is asked for it
 
 	text   *text
 	theme  *theme
@@ -114,7 +115,12 @@ func (a *app) setLanguage(t *text) {
 
 // Init implements tea.Model.
 func (a *app) Init() tea.Cmd {
-	return tea.Batch(tick(), a.listen(), a.pull(), a.pullEvents())
+	cmds := []tea.Cmd{tick(), a.listen(), a.pull(), a.pullEvents()}
+	if a.asks {
+		// Not before the terminal is in raw mode: it would echo its answer.
+		cmds = append(cmds, func() tea.Msg { _, _ = io.WriteString(a.out, askBackground); return nil })
+	}
+	return tea.Batch(cmds...)
 }
 
 // Update implements tea.Model: it gives each message to its one owner.
@@ -144,6 +150,8 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return a, a.onHandedOver(m)
 	case noticeMsg:
 		a.notices.add(notice(m))
+	case backgroundMsg:
+		a.onBackground(m)
 	case repaintMsg:
 		return a, tea.ClearScreen
 	}

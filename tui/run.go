@@ -9,7 +9,6 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/term"
 	"github.com/muesli/termenv"
 
@@ -79,11 +78,17 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 		tea.WithAltScreen(), tea.WithoutSignalHandler(),
 		tea.WithFPS(10), tea.WithOutput(screen.output()),
 	}
-	if o.In != nil {
-		opts = append(opts, tea.WithInput(o.In))
+	in := o.In
+	if in == nil {
+		in = os.Stdin
 	}
+	var p *tea.Program
+	if k, ok := in.(keyboard); ok && a.asks {
+		in = &answers{keyboard: k, told: func(dark bool) { p.Send(backgroundMsg{dark}) }}
+	}
+	opts = append(opts, tea.WithInput(in))
 	g := &guard{app: a}
-	p := tea.NewProgram(g, opts...)
+	p = tea.NewProgram(g, opts...)
 	screen.start(func() { p.Send(repaintMsg{}) })
 
 	done := make(chan error, 1)
@@ -165,12 +170,14 @@ func await(ctx context.Context, p *tea.Program, done <-chan error) error {
 }
 
 // useTerminal takes the colour depth from the terminal and the environment
-// (NO_COLOR, COLORTERM, TERM).
+// (NO_COLOR, COLORTERM, TERM), and decides whether the terminal is asked for
+// the colour of its background.
 func (a *app) useTerminal(out io.Writer) {
 	a.depth = termenv.NewOutput(out).EnvColorProfile()
 	if f, isFile := out.(term.File); isFile && !term.IsTerminal(f.Fd()) {
 		a.depth = termenv.Ascii
 	}
-	a.dark = lipgloss.HasDarkBackground()
+	a.dark = darkByEnvironment()
 	a.setTheme()
+	a.asks = a.depth != termenv.Ascii && answersBackground() && (a.opt.Config == nil || palettes[a.opt.Config.Console.Theme].selection == "")
 }

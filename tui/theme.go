@@ -75,10 +75,7 @@ type theme struct {
 // "auto" mean dark or light, as the terminal's background is.
 func newTheme(name string, depth termenv.Profile, darkGround bool) *theme {
 	if _, known := palettes[name]; !known {
-		name = "light"
-		if darkGround {
-			name = "dark"
-		}
+		name = groundTheme(darkGround)
 	}
 	t := &theme{name: name}
 	if depth == termenv.Ascii {
@@ -92,6 +89,14 @@ func newTheme(name string, depth termenv.Profile, darkGround bool) *theme {
 		t.open[1][tok] = sgr(join(selectionOf(p, depth), seq))
 	}
 	return t
+}
+
+// groundTheme is the theme for a terminal's background.
+func groundTheme(dark bool) string {
+	if dark {
+		return "dark"
+	}
+	return "light"
 }
 
 func (l look) sequence(depth termenv.Profile) string {
