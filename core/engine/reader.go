@@ -98,22 +98,30 @@ func (w *worker) nudge(ctx context.Context) error {
 	return nil
 }
 
-// rewind moves a vgroup that was polled too early back to the group's offset.
-func (w *worker) rewind(ctx context.Context, a *core.Assignment, stored int64) error {
+// position moves a vgroup to where the task stands: behind everything that is
+// known to be applied, wherever the group's offset is. Without it a group that
+// was dropped, or whose last commits were lost, would read again what the other
+// direction may have changed since, and bring it back. After a nudge it also
+// goes back to what was polled too early.
+func (w *worker) position(ctx context.Context, a *core.Assignment, stored int64) error {
+	at := a.Offset
 	switch {
 	case !w.nudged:
-		return nil
 	case stored != core.Unknown:
-		a.Offset = stored
+		at = stored
 	case !w.p.plan.latest:
-		a.Offset = a.Begin
+		at = a.Begin
 	}
-	if a.Offset < a.Begin {
-		return nil // a gap, which the caller is about to find
+	if applied, ok := w.p.t.remembered(w.p.plan, a.Vgroup); ok && applied <= a.End {
+		at = max(at, applied)
 	}
+	if at == a.Offset && !w.nudged || at < a.Begin {
+		return nil // below the beginning there is a gap, which the caller is about to find
+	}
+	a.Offset = at
 	ctx, cancel := w.request(ctx)
 	defer cancel()
-	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: a.Offset})
+	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: at})
 }
 
 // begin is the last step before the first poll.
@@ -130,7 +138,7 @@ func (w *worker) begin(ctx context.Context) error {
 		if !ok {
 			offset = core.Unknown
 		}
-		if err := w.rewind(ctx, &a, offset); err != nil {
+		if err := w.position(ctx, &a, offset); err != nil {
 			return err
 		}
 		if err := w.p.t.checkStart(w.p.plan, a, offset); err != nil {
