@@ -88,16 +88,31 @@ func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) err
 	}()
 	_, err := runConsole(ctx, o)
 	if !closed.Load() {
-		fmt.Fprintln(os.Stderr, "stopping the instance: finishing writes and committing …")
+		farewell(os.Stderr, "stopping the instance: finishing writes and committing …")
 		return errors.Join(err, i.close())
 	}
 	if lost != nil {
 		return lost
 	}
 	if successor != nil {
-		fmt.Printf("the instance goes on in the background (pid %d, log %s)\n", successor.PID, successor.Log)
+		farewell(os.Stdout, fmt.Sprintf("the instance goes on in the background (pid %d, log %s)", successor.PID, successor.Log))
 	}
 	return err
+}
+
+// farewell says a line on the terminal that the console has left. One that
+// stopped reading does not hear it, and must not keep the process from ending:
+// the write may outlive the wait, and ends with the process.
+func farewell(out io.Writer, line string) {
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		fmt.Fprintln(out, line)
+	}()
+	select {
+	case <-said:
+	case <-time.After(500 * time.Millisecond):
+	}
 }
 
 func demoConsole(ctx context.Context, l cli.Launch, version string) error {

@@ -21,6 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(crashIn) != "" {
+		os.Exit(crashing())
+	}
 	testscript.Main(m, map[string]func(){"tdreplica": func() { os.Exit(run()) }})
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/charmbracelet/x/term"
 	"github.com/creack/pty"
 
 	"tdreplica/config"
@@ -66,6 +68,8 @@ type consoleRun struct {
 	*testing.T
 	cmd      *exec.Cmd
 	terminal *os.File
+	before   string // the terminal's mode
+	after    string // and what the program left; read it after end
 	ended    chan error
 	seen     chan []byte // what was printed so far, again and again
 }
@@ -79,13 +83,31 @@ func runConsoleOn(t *testing.T, program, state string) *consoleRun {
 func runProgramOn(t *testing.T, cmd *exec.Cmd, state string) *consoleRun {
 	t.Helper()
 	c := &consoleRun{T: t, cmd: cmd, ended: make(chan error, 1), seen: make(chan []byte)}
-	c.cmd.Env = append(os.Environ(), "TERM=xterm-256color", "TDREPLICA_CONFIG=", "XDG_CONFIG_HOME="+state, "LANG=C", "LC_ALL=C")
-	terminal, err := pty.StartWithSize(c.cmd, &pty.Winsize{Rows: 30, Cols: 120})
+	if cmd.Env == nil {
+		cmd.Env = os.Environ()
+	}
+	cmd.Env = append(cmd.Env, "TERM=xterm-256color", "TDREPLICA_CONFIG=", "XDG_CONFIG_HOME="+state, "LANG=C", "LC_ALL=C")
+	terminal, tty, err := pty.Open()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: 30, Cols: 120}); err != nil {
+		t.Fatal(err)
+	}
+	c.before = modeOf(tty)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c.terminal = terminal
 	t.Cleanup(func() { terminal.Close() })
+	go func() {
+		err := c.cmd.Wait()
+		c.after = modeOf(tty)
+		tty.Close() // the last one to close it: now the reader finds an end
+		c.ended <- err
+	}()
 	go func() {
 		defer close(c.seen)
 		var all []byte
@@ -97,12 +119,28 @@ func runProgramOn(t *testing.T, cmd *exec.Cmd, state string) *consoleRun {
 				c.seen <- bytes.Clone(all)
 			}
 			if err != nil {
-				c.ended <- c.cmd.Wait()
 				return
 			}
 		}
 	}()
 	return c
+}
+
+// restored checks, after the end, that the terminal is in the mode it had.
+func (c *consoleRun) restored() {
+	c.Helper()
+	if c.after != c.before || c.before == "" {
+		c.Errorf("the terminal's mode was %s and is %s", c.before, c.after)
+	}
+}
+
+// modeOf is a terminal's mode, or "" if it cannot be asked for.
+func modeOf(tty *os.File) string {
+	mode, err := term.GetState(tty.Fd())
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprint(*mode)
 }
 
 // until returns when the console has printed text.
