@@ -132,29 +132,33 @@ func frameSize(head []byte) int64 {
 
 // readFrame reads a whole binary message into memory of its own, which is
 // reused memory of the right size for all but huge frames. It fails beyond limit.
-func readFrame(r io.Reader, limit int64) ([]byte, error) {
-	var head [newHeadSize]byte
-	n, err := io.ReadFull(r, head[:])
+// head is memory of newHeadSize bytes to use on the way.
+func readFrame(r io.Reader, head []byte, limit int64) ([]byte, error) {
+	n, err := io.ReadFull(r, head)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return slices.Clone(head[:n]), nil // a short frame: the decoder judges it
 	}
 	if err != nil {
 		return nil, err
 	}
-	size := frameSize(head[:])
+	size := frameSize(head)
 	if size > limit {
 		return nil, fmt.Errorf("a frame of %d bytes; the limit is %d: %w", size, limit, errFrameLimit)
 	}
 	// One byte more than needed lets the reader find the end without growing.
-	buf := append(takeFrame(min(size+1, exactFrame)), head[:]...)
+	return readRest(r, append(takeFrame(min(size+1, exactFrame)), head...), limit)
+}
+
+// readRest appends what is left of r to buf. It fails beyond limit.
+func readRest(r io.Reader, buf []byte, limit int64) ([]byte, error) {
 	for {
 		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, min(len(buf), exactFrame))
+			buf = slices.Grow(buf, max(smallFrame, min(len(buf), exactFrame)))
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if int64(len(buf)) > limit {
-			return nil, fmt.Errorf("a frame of more than %d bytes: %w", limit, errFrameLimit)
+			return nil, fmt.Errorf("a message of more than %d bytes: %w", limit, errFrameLimit)
 		}
 		if errors.Is(err, io.EOF) {
 			return buf, nil

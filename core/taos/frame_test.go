@@ -2,6 +2,7 @@ package taos
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"testing"
@@ -65,7 +66,7 @@ func TestReadFrame(t *testing.T) {
 			"halves":  iotest.HalfReader(bytes.NewReader(frame)),
 			"at once": iotest.DataErrReader(bytes.NewReader(frame)),
 		} {
-			got, err := readFrame(r, 1<<30)
+			got, err := readFrame(r, make([]byte, newHeadSize), 1<<30)
 			if err != nil || !bytes.Equal(got, frame) {
 				t.Fatalf("%s: %d of %d bytes, %v", name, len(got), len(frame), err)
 			}
@@ -75,12 +76,12 @@ func TestReadFrame(t *testing.T) {
 
 func TestReadFrameLimit(t *testing.T) {
 	big := newFrame(1, 0, "", 2, make([]byte, 5000))
-	if _, err := readFrame(bytes.NewReader(big), 4000); !errors.Is(err, errFrameLimit) {
+	if _, err := readFrame(bytes.NewReader(big), make([]byte, newHeadSize), 4000); !errors.Is(err, errFrameLimit) {
 		t.Errorf("a frame that states its size: %v", err)
 	}
 	liar := newFrame(1, 0, "", 2, make([]byte, 5000))
 	liar[52], liar[53] = 1, 0
-	if _, err := readFrame(bytes.NewReader(liar), 4000); !errors.Is(err, errFrameLimit) {
+	if _, err := readFrame(bytes.NewReader(liar), make([]byte, newHeadSize), 4000); !errors.Is(err, errFrameLimit) {
 		t.Errorf("a frame that lies about its size: %v", err)
 	}
 }
@@ -90,7 +91,7 @@ func TestReadFrameLimit(t *testing.T) {
 func TestReadFrameMemory(t *testing.T) {
 	liar := newFrame(1, 0, "", 2, []byte("little"))
 	liar[52], liar[53], liar[54], liar[55] = 0, 0, 0, 0x18
-	got, err := readFrame(bytes.NewReader(liar), 512<<20)
+	got, err := readFrame(bytes.NewReader(liar), make([]byte, newHeadSize), 512<<20)
 	if err != nil || cap(got) > exactFrame+1024 {
 		t.Errorf("%d bytes of memory, %v", cap(got), err)
 	}
@@ -102,7 +103,7 @@ func FuzzRawFrame(f *testing.F) {
 		f.Add(frame[:len(frame)/2])
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		read, err := readFrame(bytes.NewReader(frame), 1<<20)
+		read, err := readFrame(bytes.NewReader(frame), make([]byte, newHeadSize), 1<<20)
 		if err == nil && !bytes.Equal(read, frame) {
 			t.Fatal("read something else than what came")
 		}
@@ -132,15 +133,32 @@ func FuzzReply(f *testing.F) {
 		}
 	}
 	f.Add([]byte(`{"code":0,"req_id":0,"action":"poll"}`))
+	f.Add([]byte(`{"code":0,"message":"","action":"poll","req_id":1,"timing":5,"have_message":true,"topic":"t","vgroup_id":-7,"message_type":1,"message_id":18446744073709551615,"offset":9}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		s := &socket{waiting: make(map[uint64]*call)}
+		s := newSocket(endpoint{}, Options{})
 		c := s.register("poll")
-		if err := s.readText(bytes.NewReader(text)); err != nil {
-			return
+		err := s.readText(bytes.NewReader(text))
+		var want pollReply
+		var head struct {
+			Code    *int   `json:"code"`
+			Message string `json:"message"`
+			Action  string `json:"action"`
+			ReqID   uint64 `json:"req_id"`
+		}
+		isReply := json.Unmarshal(text, &head) == nil && head.Code != nil
+		if isReply != (err == nil) {
+			t.Fatalf("a reply: %v, read with %v", isReply, err)
 		}
 		select {
 		case a := <-c.answer:
-			_ = s.decode("test", c, a, &pollReply{})
+			if got := (envelope{*head.Code, head.Message, head.Action, head.ReqID}); got != a.envelope {
+				t.Fatalf("read %+v, want %+v", a.envelope, got)
+			}
+			var got pollReply
+			wantErr, gotErr := json.Unmarshal(text, &want), got.decode(a.text, "t")
+			if (wantErr == nil) != (gotErr == nil) || wantErr == nil && got != want {
+				t.Fatalf("read %+v, %v; want %+v, %v", got, gotErr, want, wantErr)
+			}
 		default:
 		}
 	})
@@ -168,7 +186,7 @@ func BenchmarkReadFrame(b *testing.B) {
 			r := bytes.NewReader(frame)
 			for b.Loop() {
 				r.Reset(frame)
-				got, err := readFrame(r, 1<<30)
+				got, err := readFrame(r, make([]byte, newHeadSize), 1<<30)
 				if err != nil {
 					b.Fatal(err)
 				}

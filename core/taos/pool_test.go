@@ -19,3 +19,23 @@ func TestFramesAreReusedInTheirClass(t *testing.T) {
 		t.Errorf("memory of another origin was taken: capacity %d", cap(b))
 	}
 }
+
+func TestFramesKeptAreBounded(t *testing.T) {
+	var p framePool
+	const small, big = 10, 20
+	for range 2 * keptFrames >> small {
+		p.push(small, make([]byte, 0, 1<<small))
+	}
+	if p.bytes > keptFrames {
+		t.Errorf("%d bytes are kept, the bound is %d", p.bytes, keptFrames)
+	}
+	p.push(big, make([]byte, 0, 1<<big))
+	if p.pop(big) == nil {
+		t.Error("what many small frames hold is not given up for a big one")
+	}
+	for p.pop(small) != nil {
+	}
+	if p.bytes != 0 {
+		t.Errorf("%d bytes are counted in an empty pool", p.bytes)
+	}
+}

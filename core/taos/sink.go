@@ -9,8 +9,6 @@ import (
 	"tdreplica/core"
 )
 
-const actionNameWrite = "write_raw"
-
 // sink is one connection with a current database. It implements engine.Sink.
 type sink struct {
 	s        *socket
@@ -41,7 +39,7 @@ func (k *sink) login(ctx context.Context) error {
 // more than one in flight, because the adapter would apply them in any order.
 // If ctx ends meanwhile the outcome is unknown and the sink unusable.
 func (k *sink) Write(ctx context.Context, m *core.Message) error {
-	c := k.s.register(actionNameWrite)
+	c := k.s.register(actionWriteRaw)
 	frame, err := putWriteHead(m, c.id)
 	if err != nil {
 		k.s.forget(c)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,20 +22,38 @@ const (
 	closeGrace = time.Second
 )
 
-// socket is one WebSocket to an adapter, over which requests are answered by
-// their req_id. A goroutine of its own reads everything that comes (which also
-// answers the adapter's pings); close waits for it. After the first failure of
-// the connection every call fails with the same error.
+// The actions that each message takes, beside fetching it.
+const (
+	actionPoll     = "poll"
+	actionWriteRaw = "write_raw"
+)
+
+// socket is one WebSocket to an adapter. One goroutine at a time makes requests,
+// one after the other, and a request is answered by its req_id. A goroutine of
+// its own reads everything that comes (which also answers the adapter's pings);
+// close waits for it. After the first failure of the connection every call fails
+// with the same error.
+//
+// Whatever a message needs of memory is kept here from one to the next.
 type socket struct {
 	ep   endpoint
 	opts Options
 	conn *websocket.Conn
 
-	writing sync.Mutex // one frame at a time
+	// Of the goroutine that makes requests.
+	out     []byte // the text of a request
+	silence *time.Timer
+	watched context.Context // the one whose end interrupts a write
+	unwatch func() bool
+
+	// Of the reader.
+	head   [newHeadSize]byte
+	source progressReader
+	texts  [2][]byte // the text that is read goes to the first; the caller may still have the second
 
 	mu      sync.Mutex
-	lastID  uint64
-	waiting map[uint64]*call
+	call    call  // the newest
+	sending bool  // a write is under way
 	err     error // why the connection is over
 
 	dead     chan struct{} // closed with the first failure
@@ -42,27 +61,21 @@ type socket struct {
 	progress atomic.Int64  // when the last bytes of a reply came, in ns
 }
 
-// call is a request that was sent and is not yet answered.
+// call is a request. There is one for each socket, used again and again.
 type call struct {
-	id     uint64
-	action string
-	sent   time.Time
-	answer chan answer // holds one
+	id      uint64
+	action  string
+	waiting bool // no answer was delivered
+	sent    time.Time
+	answer  chan answer // holds one
 }
 
 // answer is a reply: either a JSON text with its envelope decoded, or a frame.
+// The text is good until the next call.
 type answer struct {
 	envelope
 	text  []byte
 	frame []byte
-}
-
-// envelope is what all JSON replies have in common.
-type envelope struct {
-	Code    *int   `json:"code"`
-	Message string `json:"message"`
-	Action  string `json:"action"`
-	ReqID   uint64 `json:"req_id"`
 }
 
 // request is what all arguments have in common.
@@ -96,19 +109,30 @@ func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, 
 		conn.Close()
 		return nil, handshakeError(e, resp.StatusCode, err)
 	}
-	s := &socket{
-		ep: e, opts: opts, conn: conn,
-		waiting: make(map[uint64]*call),
-		dead:    make(chan struct{}),
-		done:    make(chan struct{}),
-	}
+	s := newSocket(e, opts)
+	s.conn = conn
 	conn.SetReadLimit(opts.MaxFrame + newHeadSize)
 	go s.read()
 	return s, nil
 }
 
+// newSocket makes one without a connection.
+func newSocket(e endpoint, opts Options) *socket {
+	s := &socket{
+		ep: e, opts: opts,
+		silence: time.NewTimer(0),
+		unwatch: func() bool { return false },
+		dead:    make(chan struct{}),
+		done:    make(chan struct{}),
+	}
+	s.source.at = &s.progress
+	s.call.answer = make(chan answer, 1)
+	return s
+}
+
 // close ends the connection and waits for the reader.
 func (s *socket) close() {
+	s.unwatch()
 	deadline := time.Now().Add(closeGrace)
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 	// The other side may be gone; then there is nobody to say goodbye to.
@@ -145,11 +169,11 @@ func (s *socket) read() {
 			s.fail(err)
 			return
 		}
-		tracked := progressReader{r: r, at: &s.progress}
+		s.source.r = r
 		if kind == websocket.TextMessage {
-			err = s.readText(tracked)
+			err = s.readText(&s.source)
 		} else {
-			err = s.readBinary(tracked)
+			err = s.readBinary(&s.source)
 		}
 		if err != nil {
 			s.fail(err)
@@ -165,7 +189,7 @@ type progressReader struct {
 	at *atomic.Int64
 }
 
-func (p progressReader) Read(b []byte) (int, error) {
+func (p *progressReader) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b)
 	if n > 0 {
 		p.at.Store(time.Now().UnixNano())
@@ -174,23 +198,27 @@ func (p progressReader) Read(b []byte) (int, error) {
 }
 
 func (s *socket) readText(r io.Reader) error {
-	text, err := io.ReadAll(io.LimitReader(r, maxText+1))
+	text, err := readRest(r, s.texts[0][:0], maxText)
 	if err != nil {
 		return err
 	}
-	if len(text) > maxText {
-		return fmt.Errorf("a text of more than %d bytes: %w", maxText, errFrameLimit)
-	}
 	a := answer{text: text}
-	if err := json.Unmarshal(text, &a.envelope); err != nil || a.Code == nil {
+	ok := false
+	if a.envelope, ok = decodeEnvelope(text); !ok {
 		return s.ep.nonsense("read a reply", "a text that is no reply")
 	}
-	s.deliver(a.ReqID, a)
+	if cap(text) > bufferSize {
+		text = nil // nothing that every message needs
+	}
+	s.texts[0] = text
+	if s.deliver(a.reqID, a) {
+		s.texts[0], s.texts[1] = s.texts[1], s.texts[0]
+	}
 	return nil
 }
 
 func (s *socket) readBinary(r io.Reader) error {
-	frame, err := readFrame(r, s.opts.MaxFrame)
+	frame, err := readFrame(r, s.head[:], s.opts.MaxFrame)
 	if err != nil {
 		return err
 	}
@@ -202,39 +230,41 @@ func (s *socket) readBinary(r io.Reader) error {
 	return nil
 }
 
-// deliver hands an answer to the call it belongs to; an answer nobody waits for
-// any more is dropped. Some adapters leave out the req_id (in replies to
-// version, and in errors about requests they could not read): those belong to
-// the only call that is waiting.
-func (s *socket) deliver(id uint64, a answer) {
+// deliver hands an answer to the call if it belongs to it; an answer nobody
+// waits for any more is dropped. Some adapters leave out the req_id (in replies
+// to version, and in errors about requests they could not read).
+func (s *socket) deliver(id uint64, a answer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c, ok := s.waiting[id]
-	if !ok && id == 0 && a.frame == nil && len(s.waiting) == 1 {
-		for _, c = range s.waiting {
-			ok = c.action == a.Action || *a.Code != 0
-		}
+	c := &s.call
+	unnamed := id == 0 && a.frame == nil && (c.action == a.action || a.code != 0)
+	if !c.waiting || c.id != id && !unnamed {
+		return false
 	}
-	if ok {
-		delete(s.waiting, c.id)
-		c.answer <- a
-	}
+	c.waiting = false
+	c.answer <- a
+	return true
 }
 
-// register makes a call that an answer can be delivered to.
+// register begins a call that an answer can be delivered to. The call before it
+// is over, answered or not.
 func (s *socket) register(action string) *call {
+	c := &s.call
+	s.forget(c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lastID++
-	c := &call{id: s.lastID, action: action, answer: make(chan answer, 1)}
-	s.waiting[c.id] = c
+	c.id, c.action, c.waiting = c.id+1, action, true
 	return c
 }
 
 func (s *socket) forget(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.waiting, c.id)
+	c.waiting = false
+	select {
+	case <-c.answer:
+	default:
+	}
 }
 
 // start sends a JSON request and returns without waiting for its answer.
@@ -252,15 +282,26 @@ func (s *socket) start(ctx context.Context, action string, args arguments) (*cal
 	return c, s.send(ctx, c, websocket.TextMessage, text)
 }
 
+// sendText sends a request that was written by hand into s.out, and keeps its
+// memory for the next one.
+func (s *socket) sendText(ctx context.Context, c *call, text []byte) error {
+	s.out = text
+	return s.send(ctx, c, websocket.TextMessage, text)
+}
+
+// appendNumber appends a number with what stands in front of it.
+func appendNumber(b []byte, before string, n uint64) []byte {
+	return strconv.AppendUint(append(b, before...), n, 10)
+}
+
 // send writes one message. The deadline is for each fragment: a slow line may
 // take as long as it makes progress. A write that ctx interrupts leaves the
 // connection unusable.
 func (s *socket) send(ctx context.Context, c *call, kind int, data []byte) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	stop := context.AfterFunc(ctx, func() { _ = s.conn.NetConn().SetWriteDeadline(time.Unix(1, 0)) })
-	defer stop()
+	s.watch(ctx)
+	s.setSending(true)
 	err := s.write(ctx, kind, data)
+	s.setSending(false)
 	c.sent = time.Now()
 	if err == nil {
 		return nil
@@ -271,6 +312,29 @@ func (s *socket) send(ctx context.Context, c *call, kind int, data []byte) error
 		return fmt.Errorf("send %s to %s: %w", c.action, s.ep, ctx.Err())
 	}
 	return s.lost("send " + c.action)
+}
+
+// watch makes the end of ctx interrupt writes. Requests in a row come with the
+// same context, so that there is seldom anything to do.
+func (s *socket) watch(ctx context.Context) {
+	if s.watched == ctx {
+		return
+	}
+	s.unwatch()
+	s.watched = ctx
+	s.unwatch = context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.sending {
+			_ = s.conn.NetConn().SetWriteDeadline(time.Unix(1, 0))
+		}
+	})
+}
+
+func (s *socket) setSending(is bool) {
+	s.mu.Lock()
+	s.sending = is
+	s.mu.Unlock()
 }
 
 func (s *socket) write(ctx context.Context, kind int, data []byte) error {
@@ -301,7 +365,8 @@ func (s *socket) write(ctx context.Context, kind int, data []byte) error {
 // When ctx ends first the call stays registered: the caller forgets it or waits
 // again. Silence ends the connection, since its order of answers is lost.
 func (s *socket) await(ctx context.Context, c *call, silence time.Duration) (answer, error) {
-	timer := time.NewTimer(silence)
+	timer := s.silence
+	timer.Reset(silence)
 	defer timer.Stop()
 	for {
 		select {
@@ -352,11 +417,11 @@ func (s *socket) decode(op string, c *call, a answer, out any) error {
 	if a.frame != nil {
 		return s.ep.nonsense(op, "a binary frame as the reply to "+c.action)
 	}
-	if *a.Code != 0 {
-		return s.ep.serverError(op, *a.Code, a.Message, unknownOf(c.action))
+	if a.code != 0 {
+		return s.ep.serverError(op, a.code, a.message, unknownOf(c.action))
 	}
-	if a.Action != c.action {
-		return s.ep.nonsense(op, fmt.Sprintf("a reply to %q for %q", a.Action, c.action))
+	if a.action != c.action {
+		return s.ep.nonsense(op, fmt.Sprintf("a reply to %q for %q", a.action, c.action))
 	}
 	if out == nil {
 		return nil

@@ -41,8 +41,9 @@ type source struct {
 	// be lost.
 	late *call
 	// announced is a message that a poll announced and that is not handed out
-	// yet: the server's position is already behind it.
+	// yet: the server's position is already behind it. It points to polled.
 	announced *pollReply
+	polled    pollReply
 }
 
 type subscribeArgs struct {
@@ -61,21 +62,6 @@ type subscribeArgs struct {
 	SessionTimeout  string            `json:"session_timeout_ms"`
 	MaxPollInterval string            `json:"max_poll_interval_ms,omitempty"`
 	Config          map[string]string `json:"config,omitempty"`
-}
-
-type pollArgs struct {
-	request
-	BlockingTime int64   `json:"blocking_time"`
-	MessageID    *uint64 `json:"message_id,omitempty"`
-}
-
-type pollReply struct {
-	HaveMessage bool   `json:"have_message"`
-	Topic       string `json:"topic"`
-	VgroupID    int32  `json:"vgroup_id"`
-	MessageType int32  `json:"message_type"`
-	MessageID   uint64 `json:"message_id"`
-	Offset      int64  `json:"offset"`
 }
 
 func (src *source) op(what string) string {
@@ -145,12 +131,13 @@ func (src *source) Poll(ctx context.Context, wait time.Duration) (*core.Message,
 }
 
 func (src *source) poll(ctx context.Context, wait time.Duration) error {
-	args := &pollArgs{BlockingTime: max(wait, 0).Milliseconds()}
+	c := src.s.register(actionPoll)
+	text := appendNumber(src.s.out[:0], `{"action":"poll","args":{"req_id":`, c.id)
+	text = appendNumber(text, `,"blocking_time":`, uint64(max(wait, 0).Milliseconds()))
 	if src.adapter.AtLeast(versionMessageID) {
-		args.MessageID = &src.lastID
+		text = appendNumber(text, `,"message_id":`, src.lastID)
 	}
-	c, err := src.s.start(ctx, "poll", args)
-	if err != nil {
+	if err := src.s.sendText(ctx, c, append(text, "}}"...)); err != nil {
 		return err
 	}
 	// The adapter may use the whole blocking time before it answers.
@@ -177,9 +164,12 @@ func (src *source) finishPoll(ctx context.Context, c *call, blocking time.Durati
 		}
 		return err
 	}
-	var reply pollReply
-	if err := src.s.decode(src.pollOp, c, a, &reply); err != nil {
+	if err := src.s.decode(src.pollOp, c, a, nil); err != nil {
 		return err
+	}
+	reply := &src.polled
+	if err := reply.decode(a.text, src.sub.Topic); err != nil {
+		return src.ep.nonsense(src.pollOp, "a reply that cannot be decoded")
 	}
 	if !reply.HaveMessage {
 		return nil
@@ -191,23 +181,20 @@ func (src *source) finishPoll(ctx context.Context, c *call, blocking time.Durati
 		return src.ep.nonsense(src.pollOp, fmt.Sprintf("a message with id %d, vgroup %d, type %d",
 			reply.MessageID, reply.VgroupID, reply.MessageType))
 	}
-	src.announced = &reply
+	src.announced = reply
 	return nil
-}
-
-type fetchArgs struct {
-	request
-	MessageID uint64 `json:"message_id"`
 }
 
 // fetch reads the message that a poll announced.
 func (src *source) fetch(ctx context.Context, announced *pollReply) (*core.Message, error) {
-	op, action := src.fetchOp, "fetch_raw_data"
+	op, action, start := src.fetchOp, "fetch_raw_data", `{"action":"fetch_raw_data","args":{"req_id":`
 	if !src.adapter.AtLeast(versionFetchData) {
-		action = "fetch_raw"
+		action, start = "fetch_raw", `{"action":"fetch_raw","args":{"req_id":`
 	}
-	c, err := src.s.start(ctx, action, &fetchArgs{MessageID: announced.MessageID})
-	if err != nil {
+	c := src.s.register(action)
+	text := appendNumber(src.s.out[:0], start, c.id)
+	text = appendNumber(text, `,"message_id":`, announced.MessageID)
+	if err := src.s.sendText(ctx, c, append(text, "}}"...)); err != nil {
 		return nil, err
 	}
 	a, err := src.s.await(ctx, c, src.opts.RequestTimeout)
