@@ -250,7 +250,7 @@ func (a *app) askRemove() tea.Cmd {
 func (d *removal) receive(a *app, m replyMsg) tea.Cmd {
 	d.loaded, d.err = true, m.err
 	if res, has := m.value.(*core.Result); has && res != nil {
-		d.deleted, d.kept = res.Deleted, res.Kept
+		d.deleted, d.kept = a.spokenAll(res.Deleted), a.spokenAll(res.Kept)
 	}
 	d.startle(a)
 	return nil
@@ -305,7 +305,7 @@ func (d *removal) body(a *app, w, h int) []string {
 	case !d.loaded:
 		add(accent, 2, a.text.RemoveAsking)
 	case d.err != nil:
-		add(bad, 2, d.err.Error())
+		add(bad, 2, a.spoken(d.err.Error()))
 	}
 	for _, s := range d.deleted {
 		add(warn, 2, s)

@@ -32,7 +32,7 @@ func showsNot(t *testing.T, a *app, what string) {
 func TestStopAsksAndCancelIsDefault(t *testing.T) {
 	a, c := newScene(scene.TwoWay(), &english, 120, 40)
 	press(a, "x")
-	shows(t, a, "Stop 1 task(s)")
+	shows(t, a, "Stop 1 task")
 	shows(t, a, "[ Cancel ]")
 	press(a, "enter")
 	if n := len(c.Requests()); n != 0 {

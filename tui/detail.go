@@ -96,7 +96,7 @@ func (d *detailScreen) text(a *app, t *core.Task, w int) []string {
 	}
 	if t.LastError != "" {
 		out = append(out, "", a.heading(a.text.LastError))
-		for _, r := range wrap(clean(t.LastError), w-4) {
+		for _, r := range wrap(a.spoken(t.LastError), w-4) {
 			out = append(out, a.newLine(w).gap(2).put(bad, r).String())
 		}
 	}
@@ -168,7 +168,7 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 		f[5].value += ", " + metric(t.Rate.Rows, "rows/s")
 	}
 	for _, warning := range t.Warnings {
-		f = append(f, fact{a.text.Warning, clean(warning), warn})
+		f = append(f, fact{a.text.Warning, a.spoken(warning), warn})
 	}
 	return f
 }

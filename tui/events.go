@@ -221,7 +221,7 @@ func (a *app) subject(e *core.Event) string {
 
 // eventText is the event's words and, for what a person asked for, who.
 func (a *app) eventText(e *core.Event) string {
-	s := clean(e.Text)
+	s := a.spoken(e.Text)
 	if e.Actor.Via != "" && e.Actor.Via != "engine" {
 		s += " " + a.glyphs.sep + " " + clean(strings.TrimSpace(e.Actor.Via+" "+e.Actor.User))
 	}

@@ -119,7 +119,7 @@ func (f *form) body(a *app, w, _ int) []string {
 	case f.busy:
 		out = append(out, a.newLine(w).put(accent, a.text.Inspecting).String())
 	case f.err != nil:
-		for _, r := range wrap(clean(f.err.Error()), w) {
+		for _, r := range wrap(a.spoken(f.err.Error()), w) {
 			out = append(out, a.newLine(w).put(bad, r).String())
 		}
 		if hint := core.HintOf(f.err); hint != "" {
@@ -269,7 +269,7 @@ func (p *picker) body(a *app, w, h int) []string {
 		return []string{a.newLine(w).put(accent, a.text.Inspecting).String()}
 	case p.err != nil:
 		var out []string
-		for _, r := range wrap(clean(p.err.Error()), w) {
+		for _, r := range wrap(a.spoken(p.err.Error()), w) {
 			out = append(out, a.newLine(w).put(bad, r).String())
 		}
 		return out
@@ -308,12 +308,12 @@ func (p *picker) row(a *app, i, w int) string {
 	case !p.fit(c):
 		tok, note, noteTok = dim, a.text.PickOnlySink, warn
 		if len(c.Problems) > 0 {
-			note = clean(c.Problems[0])
+			note = a.spoken(c.Problems[0])
 		}
 	case !c.AtSink:
 		note = a.text.PickWillCreate
 	case len(c.Warnings) > 0:
-		note, noteTok = clean(c.Warnings[0]), warn
+		note, noteTok = a.spoken(c.Warnings[0]), warn
 	}
 	l.put(accent, a.box01(p.all && p.fit(c) || p.chosen[c.Database])).gap(1)
 	l.cell(tok, clean(c.Database), 16, false).gap(1).cell(tok, grouped(int64(c.Vgroups)), 7, true).gap(2)

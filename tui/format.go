@@ -121,7 +121,10 @@ func wholeSpan(d time.Duration) string {
 	if d < 0 {
 		d = 0
 	}
-	return span(d.Truncate(time.Second))
+	if d < 100*time.Second {
+		return strconv.Itoa(int(d/time.Second)) + " s"
+	}
+	return span(d)
 }
 
 // uptime writes a duration in two units: 12d 04h, 4h 07m, 3m 20s.
@@ -210,7 +213,7 @@ func wrap(s string, w int) []string {
 	if width(s) <= w {
 		return []string{s}
 	}
-	lines := strings.Split(ansi.Wrap(s, w, " ,;"), "\n")
+	lines := strings.Split(ansi.Wrap(s, w, ""), "\n")
 	for i := range lines {
 		lines[i] = cut(strings.TrimRight(lines[i], " "), w, "")
 	}

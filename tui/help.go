@@ -10,7 +10,11 @@ import (
 
 // footActions are the hints of the footer in their order.
 func (a *app) footActions() []action {
-	keys := slices.DeleteFunc(a.enabled(), func(act action) bool { return act.foot == 0 })
+	// Without a task there is nothing that most keys could be about.
+	empty := a.screen == screenTasks && (a.feed.snap == nil || len(a.feed.snap.Tasks) == 0)
+	keys := slices.DeleteFunc(a.enabled(), func(act action) bool {
+		return act.foot == 0 || empty && act.scope&scopeGlobal == 0 && act.id != "new"
+	})
 	slices.SortStableFunc(keys, func(x, y action) int { return cmp.Compare(x.foot, y.foot) })
 	return keys
 }

@@ -59,7 +59,7 @@ func (a *app) say(format string, args ...any) {
 
 // complain shows an error until it is dismissed.
 func (a *app) complain(err error) {
-	a.notices.add(notice{level: bad, text: err.Error(), hint: core.HintOf(err)})
+	a.notices.add(notice{level: bad, text: a.spoken(err.Error()), hint: a.spoken(core.HintOf(err))})
 }
 
 // noticeLines draws the newest message in at most three lines.

@@ -306,12 +306,12 @@ func squeeze(values []int64, w int) []int64 {
 // note says why a task is as it is: the engine's words, the retry, or a
 // warning while all is well.
 func (a *app) note(t *core.Task) string {
-	s := clean(t.Note)
+	s := a.spoken(t.Note)
 	if t.State == core.Interrupted {
 		s += a.retry(t)
 	}
 	if s == "" && len(t.Warnings) > 0 {
-		s = clean(t.Warnings[0])
+		s = a.spoken(t.Warnings[0])
 	}
 	return s
 }

@@ -8,8 +8,8 @@ import (
 	"tdreplica/core"
 )
 
-// text is the catalogue: every word that the console shows by itself. Notes
-// and events come from the instance, in English. A test holds both languages
+// text is the catalogue: every word that the console shows. Notes and events
+// come from the instance, in English, and are translated part by part. A test holds both languages
 // against each other: no text is missing, formats take the same values.
 type text struct {
 	Col struct {
@@ -24,6 +24,7 @@ type text struct {
 	Scope       map[scope]string
 	Act         map[actionID]actText
 	Meaning     []string
+	Phrase      []string // parts of what an instance says, {1} for what differs
 
 	CatchingUp, CaughtUp, Idle, Up, ReadOnly, WorstLag, CountTasks                        string
 	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered               string

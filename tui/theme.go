@@ -32,6 +32,7 @@ type look struct {
 type palette struct {
 	looks     [tokens]look
 	selection string // background of the row under the cursor
+	dimThere  string // the dim token on it: it must stay legible
 }
 
 var palettes = map[string]palette{
@@ -41,7 +42,7 @@ var palettes = map[string]palette{
 			accent: {hex: "#6cb6eb", ansi: "14"}, ok: {hex: "#7fc98f", ansi: "2"},
 			warn: {hex: "#e5b567", ansi: "11"}, bad: {hex: "#f2777a", ansi: "9", attrs: "1"},
 		},
-		selection: "#263348",
+		selection: "#263348", dimThere: "#a3abbf",
 	},
 	"light": {
 		looks: [tokens]look{
@@ -49,7 +50,7 @@ var palettes = map[string]palette{
 			accent: {hex: "#0b63b5", ansi: "4"}, ok: {hex: "#1d7a3a", ansi: "2"},
 			warn: {hex: "#96600a", ansi: "3"}, bad: {hex: "#b3202a", ansi: "1", attrs: "1"},
 		},
-		selection: "#dbe7f5",
+		selection: "#dbe7f5", dimThere: "#4b5565",
 	},
 	// Blue and orange with different lightness: told apart with any of the
 	// common colour vision deficiencies, on dark and on light grounds.
@@ -59,7 +60,7 @@ var palettes = map[string]palette{
 			accent: {hex: "#56b4e9", ansi: "14"}, ok: {hex: "#2f9fe0", ansi: "12"},
 			warn: {hex: "#e6a817", ansi: "11"}, bad: {hex: "#e8743b", ansi: "13", attrs: "1;4"},
 		},
-		selection: "#3a4252",
+		selection: "#3a4252", dimThere: "#b4bac4",
 	},
 }
 
@@ -86,6 +87,9 @@ func newTheme(name string, depth termenv.Profile, darkGround bool) *theme {
 	for tok := plain; tok < tokens; tok++ {
 		seq := p.looks[tok].sequence(depth)
 		t.open[0][tok] = sgr(seq)
+		if tok == dim {
+			seq = look{hex: p.dimThere, attrs: p.looks[dim].attrs}.sequence(depth)
+		}
 		t.open[1][tok] = sgr(join(selectionOf(p, depth), seq))
 	}
 	return t

@@ -77,7 +77,7 @@ func (a *app) vgroupState(s string) string {
 	if w, known := a.text.Vgroup[s]; known {
 		return w
 	}
-	return clean(s)
+	return a.spoken(s)
 }
 
 // moment shows a time of today to the millisecond, an older one by its date.
@@ -122,13 +122,17 @@ func (a *app) taskFacts(t *core.Task, w, most int) []string {
 	if t.State == core.Failed || t.State == core.Interrupted {
 		return a.trouble(t, w, min(most, 3))
 	}
+	tok := plain
+	if a.feed.stale(a.now) {
+		tok = dim
+	}
 	if t.State == core.Running && t.Phase == core.CaughtUp {
-		l.put(plain, a.text.CaughtUp)
+		l.put(tok, a.text.CaughtUp)
 		if t.Diff == 0 && t.IdleMS >= idleAfter.Milliseconds() {
 			l.put(dim, " "+a.glyphs.sep+" "+a.text.Idle+" "+wholeSpan(time.Duration(t.IdleMS)*time.Millisecond))
 		}
 	} else {
-		l.put(plain, a.stateWord(t)+" "+a.ago(t.Since))
+		l.put(tok, a.stateWord(t)+" "+a.ago(t.Since))
 	}
 	for _, fact := range a.facts(t) {
 		l.put(dim, " "+a.glyphs.sep+" "+fact)
@@ -179,10 +183,10 @@ func (a *app) facts(t *core.Task) []string {
 		out = append(out, a.f(a.text.HeadRoom, wholeSpan(room)))
 	}
 	if t.Note != "" {
-		out = append(out, clean(t.Note))
+		out = append(out, a.spoken(t.Note))
 	}
 	for _, warning := range t.Warnings {
-		out = append(out, a.glyphs.warn+" "+clean(warning))
+		out = append(out, a.glyphs.warn+" "+a.spoken(warning))
 	}
 	return out
 }

@@ -9,7 +9,14 @@ import (
 )
 
 // f formats a text of the catalogue.
-func (a *app) f(format string, args ...any) string { return fmt.Sprintf(format, args...) }
+// Its "(s)" is for a first value other than one.
+func (a *app) f(format string, args ...any) string {
+	ending := "s"
+	if len(args) > 0 && args[0] == any(1) {
+		ending = ""
+	}
+	return fmt.Sprintf(strings.ReplaceAll(format, "(s)", ending), args...)
+}
 
 // View implements tea.Model: never wider or taller than the window.
 func (a *app) View() string {

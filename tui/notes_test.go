@@ -1,0 +1,148 @@
+package tui
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// spokenIn are the packages whose words reach the console as notes and events.
+var spokenIn = []string{"../core/engine", "../core/taos"}
+
+// spoken collects what an instance may say: steps, and the parts of its errors
+// and events, each with {} for what differs.
+func spoken(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, dir := range spokenIn {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := parser.ParseFile(gotoken.NewFileSet(), name, src, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				for _, e := range words(n) {
+					all = append(all, parts(wording(e))...)
+				}
+				return true
+			})
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// words are the expressions of a node that somebody will read.
+func words(n ast.Node) []ast.Expr {
+	var out []ast.Expr
+	switch n := n.(type) {
+	case *ast.KeyValueExpr:
+		if k, ok := n.Key.(*ast.Ident); ok && slices.Contains([]string{"Op", "Text", "Hint"}, k.Name) {
+			out = append(out, n.Value)
+		}
+	case *ast.CallExpr:
+		if s, ok := n.Fun.(*ast.SelectorExpr); ok {
+			switch {
+			case s.Sel.Name == "doing" && len(n.Args) == 1:
+				out = append(out, n.Args[0])
+			case s.Sel.Name == "say" && len(n.Args) > 2:
+				out = append(out, n.Args[2])
+			}
+		}
+	}
+	return out
+}
+
+// glue has no words of its own.
+var glue = regexp.MustCompile("^[`\"{}→ ]*(at|is)?[`\"{}→ ]*$")
+
+var verb = regexp.MustCompile(`%[-+#0-9.]*[a-z]`)
+
+// wording is the text of an expression with {} for what is not known yet.
+func wording(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		if s, err := strconv.Unquote(e.Value); err == nil {
+			return verb.ReplaceAllString(s, "{}")
+		}
+	case *ast.BinaryExpr:
+		return wording(e.X) + wording(e.Y)
+	case *ast.CallExpr:
+		if s, ok := e.Fun.(*ast.SelectorExpr); ok && s.Sel.Name == "Sprintf" {
+			return wording(e.Args[0])
+		}
+	}
+	return "{}"
+}
+
+// parts splits as the console does, and leaves out what has no words.
+func parts(s string) []string {
+	var out []string
+	for _, half := range strings.Split(s, "; ") {
+		for _, p := range strings.Split(half, ": ") {
+			if !glue.MatchString(p) {
+				out = append(out, p)
+			}
+		}
+	}
+	return out
+}
+
+func TestWhatTheInstanceSaysIsTranslated(t *testing.T) {
+	said := spoken(t)
+	if len(said) < 40 {
+		t.Fatalf("only %d texts were found: does the test still look at the right places?", len(said))
+	}
+	for _, p := range said {
+		example := p
+		for n := 1; strings.Contains(example, "{}"); n++ {
+			example = strings.Replace(example, "{}", fmt.Sprint("X", n), 1)
+		}
+		if chinese.translate(example) == example {
+			t.Errorf("not translated: %q", p)
+		}
+	}
+}
+
+func TestNotesAreTranslatedPartByPart(t *testing.T) {
+	for en, zh := range map[string]string{
+		"the instance started": "实例已启动",
+		"start: created":       "启动: 已创建",
+		"interrupted: list the databases at http://b:6041: dial tcp 10.0.0.1:6041: connect: connection refused": "已中断: 列出数据库 (http://b:6041): 连接 10.0.0.1:6041: 连接: 连接被拒绝",
+		"look for database \"power\" at http://a:6041: Database not exist [0x0388]":                             "查找数据库 \"power\" (http://a:6041): Database not exist [0x0388]",
+		"alter table m add column a int": "alter table m add column a int",
+	} {
+		if got := chinese.translate(en); got != zh {
+			t.Errorf("%q became %q, want %q", en, got, zh)
+		}
+		if got := english.translate(en); got != en {
+			t.Errorf("in English %q became %q", en, got)
+		}
+	}
+	for i, en := range english.Phrase {
+		a, b := blank.FindAllString(en, -1), blank.FindAllString(chinese.Phrase[i], -1)
+		slices.Sort(b)
+		if !slices.Equal(a, b) {
+			t.Errorf("%q and %q differ in their blanks", en, chinese.Phrase[i])
+		}
+	}
+}
