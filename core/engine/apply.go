@@ -66,8 +66,8 @@ var blobRows = core.Version{3, 3, 8, 0}
 
 // applyRows writes rows as they came, to sinks that survive it.
 func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
-	v, err := core.ParseVersion(w.p.plan.facts.sinkVersion)
-	if err != nil || v.AtLeast(blobRows) {
+	v := w.p.plan.sinkVersion
+	if v.AtLeast(blobRows) {
 		return w.writeRows(ctx, m)
 	}
 	if stats, err := raw.Stats(m.RawType, m.Payload()); err == nil && stats.Blobs {
@@ -257,27 +257,4 @@ func dropMark(precision string) int64 {
 		return seconds * int64(time.Second)
 	}
 	return seconds * int64(time.Second/time.Millisecond)
-}
-
-// ask makes a small request in SQL as persistently as a message is written.
-func (w *worker) ask(ctx context.Context, request func(context.Context) error) error {
-	defer w.p.recovered(w.n)
-	for tries := 1; ; tries++ {
-		limited, cancel := context.WithTimeout(ctx, w.p.e.cfg.Engine.RequestTimeout.Duration)
-		err := request(limited)
-		cancel()
-		switch {
-		case err == nil:
-			return nil
-		case !core.ClassOf(err).Retryable():
-			return err
-		case w.p.isHalted() || ctx.Err() != nil:
-			return errHalted
-		}
-		pause := w.p.e.pause(err, tries)
-		w.p.inTrouble(w.n, trouble{err: err, tries: tries, next: w.p.e.clock.Now().Add(pause)})
-		if w.nap(ctx, pause) != nil {
-			return errHalted
-		}
-	}
 }

@@ -21,6 +21,9 @@ const (
 
 // hasCode looks for a server's code in an error and its causes.
 func hasCode(err error, codes ...int) bool {
+	if err == nil {
+		return false
+	}
 	var e *core.Error
 	for errors.As(err, &e) {
 		if slices.Contains(codes, e.Code) {

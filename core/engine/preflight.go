@@ -21,6 +21,7 @@ type plan struct {
 	latest               bool
 	catalog, sinkCatalog Catalog // the pump closes them
 	facts                facts
+	sinkVersion          core.Version
 }
 
 // preflight checks everything that must hold before the first byte moves, and
@@ -84,6 +85,9 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server,
 		precision: db.Precision, walRetentionS: db.WALPeriodS,
 		workers: max(1, min(pl.workers, db.Vgroups)), warnings: append(warnings, unwise...),
+	}
+	if pl.sinkVersion, err = core.ParseVersion(pl.facts.sinkVersion); err != nil {
+		return fmt.Errorf("read the version of %s: %w", pl.sinkName, err)
 	}
 	t.learned(pl.facts)
 	return nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"tdreplica/core"
@@ -48,7 +47,9 @@ type pump struct {
 
 	plan    *plan
 	workers []*worker
-	step    atomic.Pointer[core.Step]
+
+	stepMu sync.Mutex
+	step   core.Step
 
 	mu       sync.Mutex
 	halted   bool
@@ -227,13 +228,23 @@ func (p *pump) health() health {
 
 // doing says what the pump is at, before its workers speak for themselves.
 func (p *pump) doing(step string) {
-	p.step.Store(&core.Step{Name: step, Since: p.e.clock.Now()})
+	now := p.e.clock.Now()
+	p.stepMu.Lock()
+	defer p.stepMu.Unlock()
+	p.step = core.Step{Name: step, Since: now}
+}
+
+// at is what doing said last; its name is empty before.
+func (p *pump) at() core.Step {
+	p.stepMu.Lock()
+	defer p.stepMu.Unlock()
+	return p.step
 }
 
 // waitingFor says which change of a super table vgroups are held at.
 func (p *pump) waitingFor(change string) {
 	name := "wait for all vgroups to reach: " + change
-	if s := p.step.Load(); s == nil || s.Name != name {
+	if p.at().Name != name {
 		p.doing(name)
 	}
 }

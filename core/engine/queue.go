@@ -9,8 +9,9 @@ import (
 // item is a message on its way from a reader to its writer. Sequence numbers
 // count the messages that one reader handed out, from 1.
 type item struct {
-	m   *core.Message
-	seq uint64
+	m    *core.Message
+	seq  uint64
+	size int64 // put notes it: a message that was released has none
 }
 
 // queue is what a reader has read and its writer has not written. Its bytes
@@ -23,10 +24,14 @@ type queue struct {
 	freed chan struct{} // one slot: something was written
 
 	mu     sync.Mutex
-	items  []item
+	items  []item // from first on
+	first  int
 	bytes  int64
 	closed bool
 }
+
+// compactAfter is how many items that were taken may stay in front of the rest.
+const compactAfter = 64
 
 func newQueue(limit int64) *queue {
 	return &queue{limit: limit, more: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
@@ -40,8 +45,9 @@ func (q *queue) room() bool {
 
 func (q *queue) put(it item) {
 	q.mu.Lock()
+	it.size = it.m.Size()
 	q.items = append(q.items, it)
-	q.bytes += it.m.Size()
+	q.bytes += it.size
 	q.mu.Unlock()
 	signal(q.more)
 }
@@ -51,19 +57,21 @@ func (q *queue) put(it item) {
 func (q *queue) take() (it item, ok, over bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.items) == 0 {
+	if q.first == len(q.items) {
 		return item{}, false, q.closed
 	}
-	it = q.items[0]
-	q.items[0] = item{} // so that the message can be freed
-	q.items = q.items[1:]
+	it = q.items[q.first]
+	q.items[q.first] = item{} // so that the message can be freed
+	if q.first++; q.first == len(q.items) || q.first >= compactAfter {
+		q.items, q.first = append(q.items[:0], q.items[q.first:]...), 0
+	}
 	return it, true, false
 }
 
 // written gives an item's bytes back.
 func (q *queue) written(it item) {
 	q.mu.Lock()
-	q.bytes -= it.m.Size()
+	q.bytes -= it.size
 	q.mu.Unlock()
 	signal(q.freed)
 }

@@ -37,6 +37,7 @@ type worker struct {
 	q      *queue
 	source Source
 	sink   Sink
+	writes lease
 
 	probe      <-chan time.Time // nil: no probe of the sink is planned
 	probeSeq   uint64           // acked when it was planned
@@ -53,6 +54,7 @@ type worker struct {
 	nudged   bool // polled before the vgroups were handed out
 	vgroups  []int32
 	handed   uint64 // the last message handed to the writer
+	polls    lease
 	wait     time.Duration
 	quiet    bool // the last poll found nothing
 	lastPoll time.Time
@@ -183,12 +185,10 @@ func (w *worker) unlessHalted(err error) error {
 
 func (w *worker) poll(ctx context.Context) error {
 	c := &w.p.e.cfg.Engine
-	limited, cancel := context.WithTimeout(ctx, w.wait+2*c.RequestTimeout.Duration)
-	defer cancel()
 	if w.q.size() == 0 {
 		w.p.doing("poll")
 	}
-	m, err := w.source.Poll(limited, w.wait)
+	m, err := w.source.Poll(w.polls.take(ctx, c.PollWaitMax.Duration+2*c.RequestTimeout.Duration), w.wait)
 	w.lastPoll = w.p.e.clock.Now()
 	switch {
 	case err != nil && core.ClassOf(err) == core.ClassRetry && w.failures < 10:
@@ -326,6 +326,8 @@ func (w *worker) offsets(ctx context.Context, ask func(context.Context, []int32)
 
 // close is for connections that no goroutine uses any more.
 func (w *worker) close(ctx context.Context) {
+	w.polls.end()
+	w.writes.end()
 	if w.sink != nil {
 		w.sink.Close()
 		w.sink = nil

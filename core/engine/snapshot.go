@@ -172,9 +172,7 @@ func (t *task) report(now time.Time) core.Task {
 	t.meter.fill(&out, now)
 	if p != nil {
 		out.QueueBytes = p.queued()
-		if step := p.step.Load(); step != nil {
-			out.Step = *step
-		}
+		out.Step = p.at()
 	}
 	return out
 }

@@ -124,27 +124,52 @@ func (w *worker) acknowledge() {
 // insist writes one message, however many tries that takes. It returns an error
 // if the message was not applied: then nothing behind it may be either.
 func (w *worker) insist(ctx context.Context, m *core.Message) error {
+	err := w.persist(ctx, func() error {
+		err := w.attempt(ctx, m)
+		switch {
+		case err == nil || isDone(err, m):
+			return nil
+		case core.ClassOf(err) == core.ClassReconnect && w.sink != nil:
+			w.sink.Close()
+			w.sink = nil
+		}
+		return err
+	})
+	if err != nil && !core.ClassOf(err).Retryable() {
+		return refused(w.p, m, err)
+	}
+	return err
+}
+
+// ask makes a small request in SQL as persistently as a message is written.
+func (w *worker) ask(ctx context.Context, request func(context.Context) error) error {
+	return w.persist(ctx, func() error {
+		limited, cancel := context.WithTimeout(ctx, w.p.e.cfg.Engine.RequestTimeout.Duration)
+		defer cancel()
+		return request(limited)
+	})
+}
+
+// persist tries until it succeeds, an error comes that no time will mend, or
+// the pump is halted: then it returns errHalted.
+func (w *worker) persist(ctx context.Context, try func() error) error {
 	defer w.p.recovered(w.n)
 	for tries := 1; ; tries++ {
 		if tries > 1 && !w.p.mayDrain() {
 			return errHalted
 		}
-		err := w.attempt(ctx, m)
-		if err == nil || isDone(err, m) {
+		err := try()
+		if err == nil {
 			return nil
 		}
 		class := core.ClassOf(err)
-		if !class.Retryable() {
-			return refused(w.p, m, err)
-		}
-		if w.p.isHalted() || ctx.Err() != nil {
+		switch {
+		case !class.Retryable():
+			return err
+		case w.p.isHalted() || ctx.Err() != nil:
 			return errHalted
 		}
 		w.p.t.meter.retried()
-		if class == core.ClassReconnect && w.sink != nil {
-			w.sink.Close()
-			w.sink = nil
-		}
 		pause := w.p.e.pause(err, tries)
 		if class != core.ClassRetry || tries > quickRetries {
 			w.p.t.remember(err)
@@ -167,9 +192,7 @@ func (w *worker) attempt(ctx context.Context, m *core.Message) error {
 		}
 	}
 	w.p.doing("write")
-	ctx, cancel := context.WithTimeout(ctx, w.p.e.cfg.Engine.WriteTimeout.Duration)
-	defer cancel()
-	return w.sink.Write(ctx, m)
+	return w.sink.Write(w.writes.take(ctx, w.p.e.cfg.Engine.WriteTimeout.Duration), m)
 }
 
 func (w *worker) openSink(ctx context.Context) (err error) {

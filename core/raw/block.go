@@ -34,7 +34,7 @@ type ColumnData struct {
 // wraps ErrMalformed.
 func Rows(t core.RawType, payload []byte) ([]Block, []NewTable, error) {
 	var blocks []Block
-	r := walk(t, payload, func(body []byte, schema *reader) *reader {
+	r := walk(t, payload, func(body []byte, schema *reader) error {
 		b, err := decodeBlock(body)
 		if err == nil {
 			b.name(schema)
@@ -43,7 +43,7 @@ func Rows(t core.RawType, payload []byte) ([]Block, []NewTable, error) {
 		if err == nil {
 			blocks = append(blocks, b)
 		}
-		return &reader{b: schema.b, err: err}
+		return err
 	})
 	var created []NewTable
 	if t == core.RawMetadata && r.err == nil {
@@ -77,7 +77,7 @@ type Stat struct {
 // anything else. An error wraps ErrMalformed.
 func Stats(t core.RawType, payload []byte) (Stat, error) {
 	s := Stat{First: math.MaxInt64, Last: math.MinInt64}
-	r := walk(t, payload, func(body []byte, rest *reader) *reader {
+	r := walk(t, payload, func(body []byte, rest *reader) error {
 		h, err := decodeHead(body)
 		if err == nil {
 			err = s.add(&h)
@@ -86,7 +86,7 @@ func Stats(t core.RawType, payload []byte) (Stat, error) {
 			rest.skipSchema()
 			err = rest.err
 		}
-		return &reader{b: rest.b, err: err}
+		return err
 	})
 	if r.err != nil {
 		return Stat{}, fmt.Errorf("count rows: %w", r.err)
@@ -120,7 +120,7 @@ const dataVersion = 100
 
 // walk steps through the blocks of a message. each gets a block's bytes and the
 // reader behind them, which it leaves behind the schema and the table's name.
-func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) *reader) *reader {
+func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) error) *reader {
 	r := &reader{b: payload}
 	if t != core.RawData && t != core.RawMetadata {
 		r.fail(fmt.Sprintf("raw type %d has no rows", t))
@@ -145,8 +145,8 @@ func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) *
 		if r.err != nil {
 			return r
 		}
-		if r = each(body, r); r.err != nil {
-			r.b = nil
+		if err := each(body, r); err != nil {
+			r.b, r.err = nil, err
 			return r
 		}
 	}
