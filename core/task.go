@@ -155,6 +155,6 @@ type Vgroup struct {
 	LagMS   int64     `json:"lag_ms"`
 	EtaMS   int64     `json:"eta_ms"`
 	LastAt  time.Time `json:"last_at"`         // when its last message was applied
-	State   string    `json:"state,omitempty"` // reading, writing, caught up, waits for DDL, …
+	State   string    `json:"state,omitempty"` // reading, caught up, or waits while the task is interrupted
 	History []int64   `json:"history,omitempty"`
 }

@@ -42,7 +42,7 @@ func metric(f float64, unit string) string {
 	switch {
 	case f < 0:
 		return unknown
-	case f == 0:
+	case f < 0.05:
 		return "0 " + unit
 	case f < 10:
 		return strconv.FormatFloat(f, 'f', 1, 64) + " " + unit

@@ -59,6 +59,18 @@ func words(n ast.Node) []ast.Expr {
 		if k, ok := n.Key.(*ast.Ident); ok && slices.Contains([]string{"Op", "Text", "Hint"}, k.Name) {
 			out = append(out, n.Value)
 		}
+	case *ast.AssignStmt:
+		for i, to := range n.Lhs {
+			if s, ok := to.(*ast.SelectorExpr); ok && i < len(n.Rhs) && slices.Contains([]string{"Op", "Text", "Hint"}, s.Sel.Name) {
+				out = append(out, n.Rhs[i])
+			}
+		}
+	case *ast.ValueSpec:
+		for i, name := range n.Names {
+			if i < len(n.Values) && strings.HasPrefix(name.Name, "hint") {
+				out = append(out, valuesOf(n.Values[i])...)
+			}
+		}
 	case *ast.CallExpr:
 		if s, ok := n.Fun.(*ast.SelectorExpr); ok {
 			switch {
@@ -67,6 +79,20 @@ func words(n ast.Node) []ast.Expr {
 			case s.Sel.Name == "say" && len(n.Args) > 2:
 				out = append(out, n.Args[2])
 			}
+		}
+	}
+	return out
+}
+
+// valuesOf are the values of a map, or the value itself.
+func valuesOf(e ast.Expr) (out []ast.Expr) {
+	table, ok := e.(*ast.CompositeLit)
+	if !ok {
+		return []ast.Expr{e}
+	}
+	for _, entry := range table.Elts {
+		if kv, ok := entry.(*ast.KeyValueExpr); ok {
+			out = append(out, kv.Value)
 		}
 	}
 	return out
@@ -99,7 +125,8 @@ func parts(s string) []string {
 	var out []string
 	for _, half := range strings.Split(s, "; ") {
 		for _, p := range strings.Split(half, ": ") {
-			if !glue.MatchString(p) {
+			// A statement stays what it is: it is there to be copied.
+			if !glue.MatchString(p) && !strings.HasPrefix(p, "alter ") {
 				out = append(out, p)
 			}
 		}

@@ -111,6 +111,9 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }
 
+// troubleLines is how many lines a task in trouble may say why in.
+const troubleLines = 3
+
 // idleAfter is how long nothing must have come for a task to be called idle.
 const idleAfter = 10 * time.Second
 
@@ -120,7 +123,7 @@ const idleAfter = 10 * time.Second
 func (a *app) taskFacts(t *core.Task, w, most int) []string {
 	l := a.newLine(w).gap(1)
 	if t.State == core.Failed || t.State == core.Interrupted {
-		return a.trouble(t, w, min(most, 3))
+		return a.trouble(t, w, min(most, troubleLines))
 	}
 	tok := plain
 	if a.feed.stale(a.now) {

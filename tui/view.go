@@ -42,7 +42,12 @@ func (a *app) frame() []string {
 	if s := a.feed.snap; s != nil {
 		ntasks = len(s.Tasks)
 		for i := range s.Tasks {
-			nvgroups = max(nvgroups, len(s.Tasks[i].Vgroups))
+			t := &s.Tasks[i]
+			lines := len(t.Vgroups)
+			if t.State == core.Failed || t.State == core.Interrupted {
+				lines += troubleLines - 1 // they come on top of its vgroups
+			}
+			nvgroups = max(nvgroups, lines)
 		}
 	}
 	a.lay = arrange(a.h, len(banner), len(notice), ntasks, nvgroups)

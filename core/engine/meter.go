@@ -358,7 +358,9 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 		if live {
 			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)
 			g.State = "reading"
-			if g.Diff == 0 || m.level {
+			if t.State == core.Interrupted {
+				g.State = "waits"
+			} else if g.Diff == 0 || m.level {
 				g.State = "caught up"
 			}
 			t.LagMS = max(t.LagMS, g.LagMS)
