@@ -43,18 +43,19 @@ type Endpoint struct {
 
 // Replica declares a pair source → sink.
 type Replica struct {
-	ID              string   `toml:"id"`
-	Source          string   `toml:"source"`
-	Sink            string   `toml:"sink"`
-	Databases       []string `toml:"databases"`
-	Exclude         []string `toml:"exclude"`
-	CreateDatabases bool     `toml:"create_databases"`
-	NoNewDatabases  bool     `toml:"no_new_databases"`
-	CheckInterval   Duration `toml:"new_database_checking_interval"`
-	Workers         int      `toml:"workers"`
-	StartFrom       string   `toml:"start_from"`
-	MaxLag          Duration `toml:"max_lag"`
-	MaxInterrupted  Duration `toml:"max_interrupted"`
+	ID                string   `toml:"id"`
+	Source            string   `toml:"source"`
+	Sink              string   `toml:"sink"`
+	Databases         []string `toml:"databases"`
+	Exclude           []string `toml:"exclude"`
+	CreateDatabases   bool     `toml:"create_databases"`
+	NoNewDatabases    bool     `toml:"no_new_databases"`
+	CheckInterval     Duration `toml:"new_database_checking_interval"`
+	Workers           int      `toml:"workers"`
+	MaxBytesPerSecond Bytes    `toml:"max_bytes_per_second"` // 0: no limit
+	StartFrom         string   `toml:"start_from"`
+	MaxLag            Duration `toml:"max_lag"`
+	MaxInterrupted    Duration `toml:"max_interrupted"`
 }
 
 // Engine tunes the data path.

@@ -50,6 +50,7 @@ func TestEachProblemIsNamed(t *testing.T) {
 		{"duration too small", "[engine]\nstall_timeout = \"1s\"", "r.toml:2:17: engine.stall_timeout = 1s is out of range; allowed: 5s to 1h"},
 		{"limits in the wrong order", "[engine]\nretry_min = \"30s\"\nretry_max = \"20s\"", "r.toml:2:13: engine.retry_min = 30s is above engine.retry_max = 20s; expected at most that"},
 		{"number out of range", pair + "workers = 65", "r.toml:4:11: replica[0].workers = 65 is out of range; allowed: 1 to 64"},
+		{"limit too small", pair + "max_bytes_per_second = \"1KB\"", `r.toml:4:24: replica[0].max_bytes_per_second = 1KB is out of range; allowed: 0B (no limit), or 64KB or more`},
 		{"unknown word", "[console]\nlang = \"cn\"", `r.toml:2:8: console.lang = "cn" is not known; allowed: auto, en, zh (did you mean en?)`},
 		{"bad listen", "[metrics]\nlisten = \"9464\"", `r.toml:2:10: metrics.listen = "9464" is not an address; expected HOST:PORT, such as "127.0.0.1:9464", or "" for none`},
 		{"bad id", pair + "id = \"Maple 1\"", `r.toml:4:6: replica[0].id = "Maple 1" is not an id; allowed: a small letter, then up to 31 small letters, digits and -`},

@@ -91,7 +91,15 @@ func (v *validator) settings(path string, r *Replica) {
 	}
 	v.duration(join(path, "new_database_checking_interval"), r.CheckInterval, time.Second, 30*24*time.Hour)
 	v.number(join(path, "workers"), r.Workers, 1, 64)
+	v.limit(join(path, "max_bytes_per_second"), r.MaxBytesPerSecond)
 	v.word(join(path, "start_from"), r.StartFrom, "earliest", "latest")
 	v.duration(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)
 	v.duration(join(path, "max_interrupted"), r.MaxInterrupted, 0, 365*24*time.Hour)
+}
+
+// limit is none at all, or one with which even a big message is paid for in time.
+func (v *validator) limit(path string, found Bytes) {
+	if low := Bytes(64 << 10); found != 0 && found < low {
+		v.problem(path, "= %v is out of range; allowed: 0B (no limit), or %v or more", found, low)
+	}
 }

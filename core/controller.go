@@ -73,6 +73,7 @@ type Options struct {
 	NoNewDatabases  *bool    `json:"no_new_databases,omitempty"`
 	CheckIntervalS  *int64   `json:"new_database_checking_interval_s,omitempty"`
 	Workers         *int     `json:"workers,omitempty"`
+	MaxBytesPerS    *int64   `json:"max_bytes_per_second,omitempty"`
 	StartFrom       *string  `json:"start_from,omitempty"`
 	MaxLagS         *int64   `json:"max_lag_s,omitempty"`
 	MaxInterruptedS *int64   `json:"max_interrupted_s,omitempty"`

@@ -52,7 +52,8 @@ type Replica struct {
 	NoNewDatabases  bool     `json:"no_new_databases"`
 	CheckIntervalS  int64    `json:"new_database_checking_interval_s"`
 	Workers         int      `json:"workers"`
-	StartFrom       string   `json:"start_from"` // earliest or latest
+	MaxBytesPerS    int64    `json:"max_bytes_per_second"` // all tasks together; 0 is no limit
+	StartFrom       string   `json:"start_from"`           // earliest or latest
 	// TwoWay names the replica of this instance that copies the other way;
 	// empty if there is none.
 	TwoWay string `json:"two_way,omitempty"`

@@ -202,6 +202,9 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 		{a.text.TwoWay, orDash(clean(r.TwoWay)), plain},
 		{a.text.Limits, a.f(a.text.LimitsAre, limit(r.MaxLagS), limit(r.MaxInterruptedS)), plain},
 	}
+	if r.MaxBytesPerS > 0 {
+		f = append(f, fact{a.text.MaxRate, size(r.MaxBytesPerS) + "/s", plain})
+	}
 	if r.Undeclared {
 		f[6].value += " " + a.glyphs.sep + " " + a.text.Undeclared
 		f[6].tok = warn

@@ -46,7 +46,7 @@ type text struct {
 	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string
 	Totals, TotalsAre, Retries, QueueName, Workers, LastCommit, Quarantined               string
 	Warning, Topic, Group, Precision, Databases, AllOfThem, Except, Declared              string
-	Undeclared, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay               string
+	Undeclared, MaxRate, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay      string
 	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24                  string
 	ChartNow, HelpTitle, Meanings, InfoTitle, Instance, Version, Process                  string
 	StateDir, ModeName, Refresh, ThemeName, Configuration                                 string

@@ -43,6 +43,8 @@ func TestExitCodesAndSentences(t *testing.T) {
 		{"update maple", 2, "nothing to update"},
 		{"update maple --new-database-checking-interval 0", 2, "at least 1"},
 		{"update maple --new-database-checking-interval soon", 2, "soon"},
+		{"update maple --max-bytes-per-second 5", 2, "is not a size"},
+		{"start -i maple --max-bytes-per-second fast", 2, "is not a size"},
 		{"start", 2, "start needs a source and a sink (-f, -t), or the id of a replica (-i)"},
 		{"start -f http://a:6041", 2, "the sink is missing: -t SINK"},
 		{"start -t http://a:6041", 2, "the source is missing: -f SOURCE"},
@@ -123,6 +125,7 @@ func TestDocuments(t *testing.T) {
 	for _, args := range [][]string{
 		{"start", "-i", "maple"}, {"stop", "maple"}, {"restart", "maple"}, {"remove", "maple"},
 		{"update", "maple", "--new-database-checking-interval", "60"},
+		{"update", "maple", "--max-bytes-per-second", "5MB"}, {"update", "maple", "--max-bytes-per-second", "0"},
 	} {
 		var res core.Result
 		decode(&res, args...)

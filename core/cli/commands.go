@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tdreplica/config"
 	"tdreplica/core"
 )
 
@@ -95,19 +96,28 @@ func (c *command) restart() *cobra.Command {
 
 func (c *command) update() *cobra.Command {
 	var interval int64
+	var rate string
 	cmd := &cobra.Command{
-		Use:   "update ID --new-database-checking-interval SECONDS",
+		Use:   "update ID [--new-database-checking-interval SECONDS] [--max-bytes-per-second SIZE]",
 		Short: "Change a setting of a replica while it runs",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			fl := cmd.Flags()
 			switch {
 			case len(args) != 1:
 				return usage(cmd, "update needs the id of one replica")
-			case !cmd.Flags().Changed("new-database-checking-interval"):
-				return usage(cmd, "nothing to update: give --new-database-checking-interval")
-			case interval < 1:
+			case !fl.Changed("new-database-checking-interval") && !fl.Changed(rateFlag):
+				return usage(cmd, "nothing to update: give --new-database-checking-interval or --"+rateFlag)
+			case fl.Changed("new-database-checking-interval") && interval < 1:
 				return usage(cmd, "--new-database-checking-interval is %d; expected seconds, at least 1", interval)
 			}
-			req := core.UpdateRequest{ID: args[0], Options: core.Options{CheckIntervalS: &interval}, Actor: Actor()}
+			req := core.UpdateRequest{ID: args[0], Actor: Actor()}
+			if fl.Changed("new-database-checking-interval") {
+				req.Options.CheckIntervalS = &interval
+			}
+			var err error
+			if req.Options.MaxBytesPerS, err = rateLimit(cmd, rate); err != nil {
+				return err
+			}
 			return c.act(cmd.Context(), func(ctrl core.Controller) error {
 				res, err := ctrl.Update(cmd.Context(), req)
 				if err != nil {
@@ -123,7 +133,28 @@ func (c *command) update() *cobra.Command {
 	}
 	c.formats(cmd)
 	cmd.Flags().Int64Var(&interval, "new-database-checking-interval", 0, "how often to look for new databases, in `SECONDS`")
+	cmd.Flags().StringVar(&rate, rateFlag, "", rateUsage)
 	return cmd
+}
+
+const (
+	rateFlag  = "max-bytes-per-second"
+	rateUsage = "read no more than `SIZE` in a second, such as 5MB; 0 is no limit"
+)
+
+// rateLimit reads --max-bytes-per-second; nil if it was not given.
+func rateLimit(cmd *cobra.Command, given string) (*int64, error) {
+	if !cmd.Flags().Changed(rateFlag) {
+		return nil, nil
+	}
+	var size config.Bytes
+	if given != "0" {
+		if err := size.UnmarshalText([]byte(given)); err != nil {
+			return nil, usage(cmd, "--%s = %q %v", rateFlag, given, err)
+		}
+	}
+	rate := int64(size)
+	return &rate, nil
 }
 
 func (c *command) remove() *cobra.Command {

@@ -21,6 +21,7 @@ type startFlags struct {
 	noNewDatabases  bool
 	createDatabases bool
 	interval        int64
+	rate            string
 	wait            bool
 }
 
@@ -58,6 +59,7 @@ func (c *command) start() *cobra.Command {
 	f.sink.flags(cmd, "t", "to")
 	fl.BoolVar(&f.noNewDatabases, "no-new-databases", false, "do not look for databases that appear later")
 	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for them, in `SECONDS`")
+	fl.StringVar(&f.rate, rateFlag, "", rateUsage)
 	fl.BoolVar(&f.createDatabases, "create-databases", false, "create databases that the sink lacks, with the source's options")
 	fl.BoolVar(&f.wait, "wait", false, "return only when all tasks run; 1 if one fails")
 	_ = cmd.RegisterFlagCompletionFunc("id", c.completeIDs)
@@ -93,6 +95,10 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 			return req, usage(cmd, "--new-database-checking-interval is %d; expected seconds, at least 1", f.interval)
 		}
 		req.Options.CheckIntervalS = &f.interval
+	}
+	var err error
+	if req.Options.MaxBytesPerS, err = rateLimit(cmd, f.rate); err != nil {
+		return req, err
 	}
 	if cmd.Flags().Changed("no-new-databases") {
 		req.Options.NoNewDatabases = &f.noNewDatabases

@@ -235,10 +235,15 @@ func (e *Engine) keepReplica(r *replica, rec store.Replica) error {
 	}
 	e.mu.Lock()
 	r.rec = rec
+	r.limit.set(rec.MaxBytesPerS)
 	e.mu.Unlock()
 	e.changed()
 	return nil
 }
+
+// minLimit is the least that a replica may be held to, in bytes per second. With
+// less, one big message would keep the source waiting for longer than it does.
+const minLimit = 64 << 10
 
 func checkOptions(o core.Options) error {
 	switch {
@@ -246,6 +251,8 @@ func checkOptions(o core.Options) error {
 		return &core.RefusedError{Text: fmt.Sprintf("the checking interval is %d; allowed: 1 second or more", *o.CheckIntervalS)}
 	case o.Workers != nil && (*o.Workers < 1 || *o.Workers > 64):
 		return &core.RefusedError{Text: fmt.Sprintf("the number of workers is %d; allowed: 1 to 64", *o.Workers)}
+	case o.MaxBytesPerS != nil && *o.MaxBytesPerS != 0 && *o.MaxBytesPerS < minLimit:
+		return &core.RefusedError{Text: fmt.Sprintf("the limit is %d bytes per second; allowed: 0 (none), or %d or more", *o.MaxBytesPerS, minLimit)}
 	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":
 		return &core.RefusedError{Text: fmt.Sprintf("start from %q is unknown; allowed: earliest, latest", *o.StartFrom)}
 	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0:
@@ -262,6 +269,7 @@ func setOptions(rec *store.Replica, o core.Options) {
 	setIf(&rec.NoNewDatabases, o.NoNewDatabases)
 	setIf(&rec.CheckIntervalS, o.CheckIntervalS)
 	setIf(&rec.Workers, o.Workers)
+	setIf(&rec.MaxBytesPerS, o.MaxBytesPerS)
 	setIf(&rec.StartFrom, o.StartFrom)
 	setIf(&rec.MaxLagS, o.MaxLagS)
 	setIf(&rec.MaxInterruptedS, o.MaxInterruptedS)

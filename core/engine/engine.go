@@ -91,6 +91,7 @@ type replica struct {
 	wake    chan struct{}
 	gone    chan struct{} // closed when the replica was removed
 	looking bool          // a discoverer goroutine exists
+	limit   limit         // what its tasks may read; safe without Engine.mu
 }
 
 // New restores the instance that the store holds. Nothing runs before Run.
@@ -148,10 +149,12 @@ func (e *Engine) restore() error {
 }
 
 func newReplica(rec store.Replica) *replica {
-	return &replica{
+	r := &replica{
 		rec: rec, tasks: map[string]*task{},
 		wake: make(chan struct{}, 1), gone: make(chan struct{}),
 	}
+	r.limit.set(rec.MaxBytesPerS)
+	return r
 }
 
 // Run applies the configuration, supervises until ctx ends, and then stops

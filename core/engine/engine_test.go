@@ -117,7 +117,7 @@ func TestIdleTaskNoticesADeadSink(t *testing.T) {
 	await(t, "the first row", func() bool { return len(w.appliedAt(west, "power")) == 1 })
 	i.awaitState(t, id, "power", core.Running)
 	w.setFault(func(op string) error {
-		if op == "databases" || op == "write" || op == "sink" {
+		if op == "database" || op == "write" || op == "sink" {
 			return &core.Error{Class: core.ClassReconnect, Op: "connect to " + west, Text: "connection refused"}
 		}
 		return nil

@@ -327,6 +327,9 @@ func (c *fakeCatalog) Databases(context.Context) ([]core.Database, error) {
 }
 
 func (c *fakeCatalog) Database(_ context.Context, name string) (*core.Database, error) {
+	if err := c.w.ask("database"); err != nil {
+		return nil, err
+	}
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	if db := c.s.dbs[name]; db != nil {

@@ -51,7 +51,7 @@ func (w *worker) idle(ctx context.Context) error {
 func (w *worker) probeSink(ctx context.Context) {
 	lost := false
 	_ = w.ask(ctx, func(ctx context.Context) error {
-		_, err := w.p.plan.sinkCatalog.Databases(ctx)
+		_, err := w.p.plan.sinkCatalog.Database(ctx, w.p.t.key.Database)
 		lost = lost || core.ClassOf(err).Retryable() && err != nil
 		return err
 	})

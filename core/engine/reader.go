@@ -158,7 +158,11 @@ func (w *worker) begin(ctx context.Context) error {
 // commits and numbers.
 func (w *worker) read(ctx context.Context) error {
 	for !w.p.isHalted() {
-		if w.q.room() {
+		if owed := w.p.t.replica.limit.owed(w.p.e.clock.Now()); owed > 0 && !w.unpolled() {
+			if err := w.nap(ctx, min(owed, limitPause)); err != nil {
+				return w.unlessHalted(err)
+			}
+		} else if w.q.room() {
 			if err := w.poll(ctx); err != nil {
 				return w.unlessHalted(err)
 			}
@@ -208,6 +212,7 @@ func (w *worker) poll(ctx context.Context) error {
 	w.wait, w.quiet = c.PollWaitMin.Duration, false
 	w.handed++
 	w.marks.handed(m.Vgroup)
+	w.p.t.replica.limit.spend(int64(len(m.Payload())))
 	w.q.put(item{m: m, seq: w.handed})
 	return nil
 }
@@ -223,6 +228,9 @@ func (w *worker) nap(ctx context.Context, d time.Duration) error {
 	return nil
 }
 
+// unpolled reports whether the source was left alone for almost too long.
+func (w *worker) unpolled() bool { return w.p.e.clock.Now().Sub(w.lastPoll) >= maxUnpolled }
+
 // waitForRoom waits until the writer has made room, for a moment at most. The
 // source stays subscribed but unpolled, until the server would drop it.
 func (w *worker) waitForRoom() error {
@@ -231,7 +239,7 @@ func (w *worker) waitForRoom() error {
 	case <-w.p.halting:
 	case <-w.p.e.clock.After(250 * time.Millisecond):
 	}
-	if w.p.e.clock.Now().Sub(w.lastPoll) < maxUnpolled {
+	if !w.unpolled() {
 		return nil
 	}
 	if h := w.p.health(); h.trouble != nil {

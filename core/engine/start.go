@@ -216,6 +216,7 @@ func (e *Engine) addTasks(r *replica, rec store.Replica, names []string, known b
 	}
 	e.mu.Lock()
 	r.rec = rec
+	r.limit.set(rec.MaxBytesPerS)
 	for _, t := range tasks {
 		r.tasks[t.key.Database] = t
 	}
