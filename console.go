@@ -131,7 +131,7 @@ func demoConsole(ctx context.Context, l cli.Launch, version string) error {
 		}
 	}()
 	o := consoleOptions(l, tui.Demo, d.Controller())
-	o.Paths = map[string]string{"state": d.StateDir()}
+	o.Paths = nil // there is no socket, and the state goes away
 	_, err = runConsole(ctx, o)
 	if err == nil && ctx.Err() == nil {
 		err = demoVerdict(ctx, d)
@@ -165,7 +165,7 @@ func runConsole(ctx context.Context, o tui.Options) (tui.Exit, error) {
 
 func consoleOptions(l cli.Launch, mode tui.Mode, ctrl core.Controller) tui.Options {
 	dir := l.Config.Instance.StateDir
-	paths := map[string]string{"state": dir, "socket": control.SocketPath(dir)}
+	paths := map[string]string{"socket": control.SocketPath(dir)}
 	if l.Config.File != "" {
 		paths["configuration"] = l.Config.File
 	}

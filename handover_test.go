@@ -19,7 +19,7 @@ func TestAConsoleHandsItsInstanceOver(t *testing.T) {
 	state := shortDir(t)
 	declare(t, state, a, b)
 	c := runConsoleOn(t, build(t), state)
-	c.until("power")
+	c.until("● running")
 	write := func(from, to int) {
 		t.Helper()
 		for n := from; n < to; n++ {

@@ -194,14 +194,25 @@ func (a *app) askTarget(title, says, do, word string, send func(context.Context,
 }
 
 func (a *app) listTargets(tasks []core.Task) []string {
+	shown := tasks
+	if len(tasks) > 5 {
+		shown = tasks[:4]
+	}
+	var names, pairs []string
+	nameWidth, pairWidth := 0, 0
+	for i := range shown {
+		t := &shown[i]
+		names = append(names, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
+		pairs = append(pairs, a.pair(t.Source, t.Sink))
+		nameWidth, pairWidth = max(nameWidth, width(names[i])), max(pairWidth, width(pairs[i]))
+	}
 	var out []string
-	for i := range tasks {
-		if i == 4 && len(tasks) > 5 {
-			return append(out, "  "+a.f(a.text.AndMore, len(tasks)-i))
-		}
-		t := &tasks[i]
-		out = append(out, a.f("  %s %s %s   %s   %s", clean(t.Replica), a.glyphs.sep, clean(t.Database),
-			a.pair(t.Source, t.Sink), a.stateWord(t)))
+	for i := range shown {
+		out = append(out, "  "+names[i]+strings.Repeat(" ", nameWidth-width(names[i])+3)+
+			pairs[i]+strings.Repeat(" ", pairWidth-width(pairs[i])+3)+a.stateWord(&shown[i]))
+	}
+	if rest := len(tasks) - len(shown); rest > 0 {
+		out = append(out, "  "+a.f(a.text.AndMore, rest))
 	}
 	return out
 }
@@ -332,7 +343,10 @@ func (d *removal) body(a *app, w, h int) []string {
 // its replication, so it asks what is meant.
 func (a *app) askQuit() tea.Cmd {
 	s := a.feed.snap
-	busy := s != nil && slices.ContainsFunc(s.Tasks, func(t core.Task) bool { return t.State.Live() || t.State == core.Stopping })
+	busy := s != nil && slices.ContainsFunc(s.Tasks, func(t core.Task) bool {
+		// One that is stopped and wanted is about to start.
+		return t.State.Live() || t.State == core.Stopping || t.State == core.Stopped && t.Desired == core.WantRunning
+	})
 	switch {
 	case a.opt.Mode == Attached || !busy && s != nil && a.opt.Mode != Demo:
 		if a.opt.Mode != Attached {

@@ -278,7 +278,7 @@ func (a *app) togglePause() tea.Cmd {
 func (a *app) changeRefresh(by int) func() tea.Cmd {
 	return func() tea.Cmd {
 		a.feed.step(by)
-		a.say(a.text.RefreshIs, span(a.feed.refresh))
+		a.say(a.text.RefreshIs, wholeSpan(a.feed.refresh))
 		return nil
 	}
 }

@@ -123,7 +123,7 @@ func (f *form) body(a *app, w, _ int) []string {
 			out = append(out, a.newLine(w).put(bad, r).String())
 		}
 		if hint := core.HintOf(f.err); hint != "" {
-			for _, r := range wrap(clean(hint), w) {
+			for _, r := range wrap(a.spoken(hint), w) {
 				out = append(out, a.newLine(w).put(dim, r).String())
 			}
 		}

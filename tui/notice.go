@@ -43,12 +43,21 @@ func (n *notices) expire(now time.Time) {
 	*n = kept
 }
 
-// dismiss removes the newest and reports whether there was one.
+// dismiss removes the newest that waits to be dismissed and reports whether
+// there was one. What goes away by itself goes too, but is not what somebody
+// who presses esc wants to be rid of.
 func (n *notices) dismiss() bool {
-	if len(*n) == 0 {
+	lasting := (*n)[:0]
+	for _, x := range *n {
+		if x.until.IsZero() {
+			lasting = append(lasting, x)
+		}
+	}
+	if len(lasting) == 0 {
+		*n = lasting
 		return false
 	}
-	*n = (*n)[:len(*n)-1]
+	*n = lasting[:len(lasting)-1]
 	return true
 }
 
