@@ -156,16 +156,33 @@ func BenchmarkTrickle(b *testing.B) {
 // both ways.
 func BenchmarkIdle(b *testing.B) {
 	n := startNodes(b, world{Databases: 50, Vgroups: 2})
-	idle(b, n, 50, 20*time.Second)
-}
-
-// idle measures an instance that replicates all databases both ways.
-func idle(b *testing.B, n nodes, databases int, long time.Duration) {
 	e := startEngine(b)
 	began := time.Now()
 	replicate(b, e, n.A, n.B, core.Options{})
 	replicate(b, e, n.B, n.A, core.Options{})
-	allCaughtUp(b, e, 2*databases)
+	allCaughtUp(b, e, 100)
+	idle(b, began, 20*time.Second)
+}
+
+// BenchmarkThousand is 1,000 databases of 4 vgroups each, one way.
+func BenchmarkThousand(b *testing.B) {
+	n := startNodes(b, world{Databases: 1000, Vgroups: 4})
+	e := startEngine(b)
+	began := time.Now()
+	replicate(b, e, n.A, n.B, core.Options{})
+	allCaughtUp(b, e, 1000)
+	idle(b, began, 10*time.Second)
+	time.Sleep(time.Second) // the snapshot before is used again for a while
+	began = time.Now()
+	if _, err := e.Snapshot(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "snapshot-ms")
+}
+
+// idle measures an instance whose tasks have just caught up.
+func idle(b *testing.B, began time.Time, long time.Duration) {
+	b.Helper()
 	start := time.Since(began)
 	time.Sleep(3 * time.Second) // the polls' waits grow
 	for b.Loop() {

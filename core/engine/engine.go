@@ -241,15 +241,19 @@ func (e *Engine) keepHouse(stop <-chan struct{}) {
 		case <-next:
 			full = true
 			next = e.clock.After(housekeeping)
-			now := e.clock.Now()
-			for _, t := range e.allTasks() {
-				t.meter.tick(now)
-			}
+			e.tick(e.clock.Now())
 		case <-e.poke:
 		}
 		if err := e.flush(full); err != nil {
 			e.log.Error("the state file cannot be written", "err", err)
 		}
+	}
+}
+
+// tick computes every task's rates and fills its charts.
+func (e *Engine) tick(now time.Time) {
+	for _, t := range e.allTasks() {
+		t.meter.tick(now)
 	}
 }
 

@@ -106,7 +106,7 @@ func (c *Connector) Catalog(ctx context.Context, ep core.Endpoint) (engine.Catal
 // adapterVersion asks an adapter for its version without logging in. An
 // endpoint that does not answer it is no taosAdapter.
 func (c *Connector) adapterVersion(ctx context.Context, e endpoint) (string, error) {
-	s, err := dial(ctx, e, "/rest/tmq", c.opts)
+	s, err := dial(ctx, e, pathSource, c.opts)
 	if err != nil {
 		return "", err
 	}
@@ -124,7 +124,7 @@ func (c *Connector) Source(ctx context.Context, ep core.Endpoint, sub engine.Sub
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.dialFor(ctx, e, "/rest/tmq")
+	s, err := c.dialFor(ctx, e, pathSource)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +162,7 @@ func (c *Connector) Sink(ctx context.Context, ep core.Endpoint, database string)
 	if err != nil {
 		return nil, err
 	}
-	s, err := c.dialFor(ctx, e, "/ws")
+	s, err := c.dialFor(ctx, e, pathSink)
 	if err != nil {
 		return nil, err
 	}

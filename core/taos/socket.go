@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10 // of reads and writes; also the size of the fragments that are sent
+	bufferSize = 64 << 10 // where messages go; also the size of the fragments that are sent
+	smallSize  = 4 << 10  // where only requests and replies go
 	maxText    = 16 << 20 // of a JSON reply: the assignment of 100,000 vgroups fits
 	closeGrace = time.Second
 )
@@ -88,15 +89,28 @@ func (r *request) setID(id uint64) { r.ReqID = id }
 // arguments of an action embed request.
 type arguments interface{ setID(uint64) }
 
-// dial opens a WebSocket to a path of an endpoint within ctx.
+// The paths of an adapter's WebSockets.
+const (
+	pathSource = "/rest/tmq"
+	pathSink   = "/ws"
+)
+
+// dial opens a WebSocket to a path of an endpoint within ctx. A source reads
+// messages and a sink writes them: each needs one big buffer.
 func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, error) {
 	keepAlive := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
 	d := websocket.Dialer{
 		NetDialContext:   (&net.Dialer{KeepAliveConfig: keepAlive}).DialContext,
 		TLSClientConfig:  e.tls,
 		HandshakeTimeout: opts.ConnectTimeout,
-		ReadBufferSize:   bufferSize,
-		WriteBufferSize:  bufferSize,
+		ReadBufferSize:   smallSize,
+		WriteBufferSize:  smallSize,
+	}
+	switch path {
+	case pathSource:
+		d.ReadBufferSize = bufferSize
+	case pathSink:
+		d.WriteBufferSize = bufferSize
 	}
 	conn, resp, err := d.DialContext(ctx, e.addr.WebSocket(path), nil)
 	if errors.Is(err, websocket.ErrBadHandshake) && resp != nil {
