@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tdreplica/core"
+)
+
+func TestIdleTaskNoticesADeadSink(t *testing.T) {
+	w := newWorld(t)
+	w.probing = 10 * time.Millisecond
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	w.produce(east, "power", 2, "a")
+	await(t, "the first row", func() bool { return len(w.appliedAt(west, "power")) == 1 })
+	i.awaitState(t, id, "power", core.Running)
+	w.setFault(func(op string) error {
+		if op == "database" || op == "write" || op == "sink" {
+			return &core.Error{Class: core.ClassReconnect, Op: "connect to " + west, Text: "connection refused"}
+		}
+		return nil
+	})
+	task := i.awaitState(t, id, "power", core.Interrupted)
+	if !strings.Contains(task.Note, "connection refused") {
+		t.Errorf("the note does not say why: %q", task.Note)
+	}
+	w.setFault(nil)
+	i.awaitState(t, id, "power", core.Running)
+	w.produce(east, "power", 2, "b")
+	await(t, "the row after the outage", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "ab" })
+}
+
+func TestSilentSourceIsOpenedAnew(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	cfg := quick()
+	cfg.Engine.StallTimeout.Duration = 50 * time.Millisecond
+	i := running(t, w, cfg)
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.mu.Lock()
+	w.mute = true
+	w.mu.Unlock()
+	w.produce(east, "power", 2, "a", "b", "c", "d", "e")
+	await(t, "the consumer is made anew", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.calls["subscribe"] > 1
+	})
+	if task := i.task(t, id, "power"); !strings.Contains(task.LastError, "gave nothing") {
+		t.Errorf("the last error is %q", task.LastError)
+	}
+	w.mu.Lock()
+	w.mute = false
+	w.mu.Unlock()
+	await(t, "all five", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abcde" })
+}
+
+func TestVgroupsOfADeadConsumerAreWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	w.dead = true
+	for n := range 6 {
+		w.produce(east, "power", 2+int32(n%2), fmt.Sprint(n))
+	}
+	i := running(t, w, quick())
+	i.start(t, request("power"))
+	await(t, "nothing of what was polled too early is lost", func() bool { return len(w.appliedAt(west, "power")) == 6 })
+}
