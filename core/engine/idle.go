@@ -7,10 +7,10 @@ import (
 	"tdreplica/core"
 )
 
-// probeAfter is how long a sink may go unused before it is asked whether it is
-// still there. Without it the first to notice a dead sink would be the first
-// row after a quiet night.
-const probeAfter = 20 * time.Second
+// probeAfter is how often a writer looks whether its sink went unused, and asks
+// if it is still there: a dead one is noticed after one to two times as long.
+// Without it the first to notice would be the first row after a quiet night.
+const probeAfter = 12 * time.Second
 
 // heldPause is how often a held writer looks whether its time is up.
 const heldPause = 250 * time.Millisecond
