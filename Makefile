@@ -7,10 +7,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint cover bench fuzz screenshots demo clean
+.PHONY: help build test race lint cover bench bench-real fuzz screenshots demo clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/tdreplica, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(OUT)/tdreplica .
@@ -32,6 +32,9 @@ cover: ## write cover.out and print the coverage of each function
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-real: ## drain between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP
+	go test -run '^$$' -bench '^BenchmarkReal$$' -benchtime 1x -timeout 30m -v ./core/bench
 
 fuzz: ## fuzz every decoder for FUZZTIME (10s) each
 	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed 's/^func //' | sort -u | while read -r target; do \

@@ -39,6 +39,7 @@ type Endpoint struct {
 	TokenFile     string `toml:"token_file"`
 	TLSCAFile     string `toml:"tls_ca_file"`
 	TLSSkipVerify bool   `toml:"tls_skip_verify"`
+	Compression   bool   `toml:"compression"` // of messages on the line
 }
 
 // Replica declares a pair source → sink.

@@ -50,6 +50,7 @@ type Endpoint struct {
 	TokenFile    string `json:"token_file,omitempty"`
 	TLSCAFile    string `json:"tls_ca_file,omitempty"`
 	TLSSkip      bool   `json:"tls_skip_verify,omitempty"`
+	Compression  bool   `json:"compression,omitempty"` // for a thin line
 }
 
 // StartRequest creates a replica, extends one, or starts what is stopped.

@@ -25,6 +25,13 @@ func BenchmarkDrain(b *testing.B) {
 			loop = drainLoop(b, n, w)
 		}
 	})
+	b.Run("compressed", func(b *testing.B) {
+		thin := n
+		thin.A.Compression, thin.B.Compression = true, true
+		for b.Loop() {
+			b.ReportMetric(drainLoop(b, thin, w)/loop, "of-loop")
+		}
+	})
 	for _, workers := range []int{1, 4} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			for b.Loop() {

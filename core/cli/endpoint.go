@@ -32,6 +32,7 @@ func (f *endpointFlags) flags(cmd *cobra.Command, short, long string) {
 	fl.StringVar(&f.ep.PasswordFile, f.side+"-password-file", "", "`FILE` with the password, read at each connect (or $"+f.env+"PASSWORD for the password itself)")
 	fl.StringVar(&f.ep.TokenFile, f.side+"-token-file", "", "`FILE` with a token, instead of user and password (or $"+f.env+"TOKEN)")
 	fl.StringVar(&f.ep.TLSCAFile, f.side+"-tls-ca", "", "`FILE` with the certificates to trust")
+	fl.BoolVar(&f.ep.Compression, f.side+"-compression", false, "compress messages, for a thin line")
 	fl.BoolVar(&f.ep.TLSSkip, f.side+"-tls-skip-verify", false, "do not check the certificate")
 }
 

@@ -47,7 +47,7 @@ func (n *Node) upgrade(a *adapter, w http.ResponseWriter, r *http.Request, serve
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	up := websocket.Upgrader{ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10, CheckOrigin: func(*http.Request) bool { return true }}
+	up := websocket.Upgrader{ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10, EnableCompression: true, CheckOrigin: func(*http.Request) bool { return true }}
 	conn, err := up.Upgrade(w, r, nil)
 	if err != nil {
 		return // the upgrader has answered

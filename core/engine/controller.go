@@ -22,6 +22,7 @@ func (e *Engine) resolve(which string, ep core.Endpoint) (core.Endpoint, error) 
 		ep = core.Endpoint{
 			URL: named.URL, User: named.User, PasswordFile: named.PasswordFile, PasswordEnv: named.PasswordEnv,
 			TokenFile: named.TokenFile, TLSCAFile: named.TLSCAFile, TLSSkip: named.TLSSkipVerify,
+			Compression: named.Compression,
 		}
 	} else {
 		ep = core.Endpoint{URL: ep.URL}
@@ -55,6 +56,7 @@ func override(ep *core.Endpoint, given core.Endpoint) {
 		ep.TLSCAFile = given.TLSCAFile
 	}
 	ep.TLSSkip = ep.TLSSkip || given.TLSSkip
+	ep.Compression = ep.Compression || given.Compression
 }
 
 // hasCredentials reports whether an endpoint says who asks.

@@ -22,6 +22,9 @@ type endpoint struct {
 	addr config.Address
 	cred credentials
 	tls  *tls.Config // nil without TLS
+	// compression is asked for with the handshake; an adapter that does not
+	// know it is talked to without.
+	compression bool
 }
 
 // String is the address without credentials.
@@ -62,7 +65,7 @@ func resolve(ep core.Endpoint) (endpoint, error) {
 	if err != nil {
 		return endpoint{}, &core.Error{Class: core.ClassOperator, Op: "read the endpoint", Text: err.Error(), Err: err}
 	}
-	e := endpoint{addr: addr}
+	e := endpoint{addr: addr, compression: ep.Compression}
 	if e.cred, err = readCredentials(ep, userinfo, addr); err != nil {
 		return endpoint{}, err
 	}

@@ -105,6 +105,8 @@ func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, 
 		HandshakeTimeout: opts.ConnectTimeout,
 		ReadBufferSize:   smallSize,
 		WriteBufferSize:  smallSize,
+
+		EnableCompression: e.compression,
 	}
 	switch path {
 	case pathSource:
@@ -355,6 +357,7 @@ func (s *socket) write(ctx context.Context, kind int, data []byte) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.conn.EnableWriteCompression(kind == websocket.BinaryMessage) // requests are too short for it
 	w, err := s.conn.NextWriter(kind)
 	if err != nil {
 		return err

@@ -1,0 +1,176 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tdreplica/core"
+)
+
+// What is drained between real servers.
+const (
+	realDatabase = "tdr_bench"
+	realTables   = 200
+	realRows     = 20_000 // of each table
+	realRounds   = 3
+)
+
+// BenchmarkReal drains a backlog from the server of TDREPLICA_TEST_A to that of
+// TDREPLICA_TEST_B, in turn with the native loop that TDREPLICA_BENCH_LOOP
+// names: a command to which the database, the topic, the group and 0 are added.
+// See docs/performance.md.
+func BenchmarkReal(b *testing.B) {
+	if os.Getenv("TDREPLICA_TEST_A") == "" || os.Getenv("TDREPLICA_TEST_B") == "" {
+		b.Skip("TDREPLICA_TEST_A and TDREPLICA_TEST_B name no servers")
+	}
+	n := nodes{realEndpoint(b, "TDREPLICA_TEST_A"), realEndpoint(b, "TDREPLICA_TEST_B")}
+	fillReal(b, n.A)
+	b.Cleanup(func() { query(b, n.B, "drop database if exists "+realDatabase) })
+	loop := strings.Fields(os.Getenv("TDREPLICA_BENCH_LOOP"))
+	var theirs, ours []drain
+	for b.Loop() {
+		theirs, ours = nil, nil
+		for round := range realRounds {
+			if len(loop) > 0 {
+				freshSink(b, n.B)
+				theirs = append(theirs, drainNative(b, n, loop, round))
+			}
+			freshSink(b, n.B)
+			ours = append(ours, drainReal(b, n))
+			b.Logf("native loop %+v, tdreplica %+v", theirs, ours)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	took, cpu := medians(ours)
+	b.ReportMetric(took, "s")
+	b.ReportMetric(cpu, "cpu-s")
+	if len(theirs) > 0 {
+		loopTook, loopCPU := medians(theirs)
+		b.ReportMetric(loopTook/took, "of-loop-speed")
+		b.ReportMetric(cpu/loopCPU, "of-loop-cpu")
+	}
+}
+
+// drain is what one took, in seconds.
+type drain struct{ took, cpu float64 }
+
+func medians(all []drain) (took, cpu float64) {
+	by := func(of func(drain) float64) float64 {
+		list := make([]float64, len(all))
+		for i, d := range all {
+			list[i] = of(d)
+		}
+		slices.Sort(list)
+		return list[len(list)/2]
+	}
+	return by(func(d drain) float64 { return d.took }), by(func(d drain) float64 { return d.cpu })
+}
+
+func realEndpoint(b *testing.B, variable string) core.Endpoint {
+	b.Helper()
+	u, err := url.Parse(os.Getenv(variable))
+	if err != nil {
+		b.Fatalf("%s is no URL", variable)
+	}
+	ep := core.Endpoint{User: "root", Password: "taosdata"}
+	if u.User != nil {
+		ep.User = u.User.Username()
+		ep.Password, _ = u.User.Password()
+		u.User = nil
+	}
+	ep.URL = strings.TrimSuffix(u.String(), "/")
+	return ep
+}
+
+// fillReal writes the backlog: the tables interlaced, as live data comes.
+func fillReal(b *testing.B, at core.Endpoint) {
+	b.Helper()
+	query(b, at, "drop topic if exists tdr_"+realDatabase)
+	query(b, at, "drop database if exists "+realDatabase)
+	query(b, at, "create database "+realDatabase+" vgroups 4 wal_retention_period 86400")
+	b.Cleanup(func() {
+		query(b, at, "drop topic if exists tdr_"+realDatabase)
+		query(b, at, "drop database if exists "+realDatabase)
+	})
+	query(b, at, "create table "+realDatabase+".meters(ts timestamp, current float, voltage int, phase float) tags(groupid int, location binary(24))")
+	const part = 100
+	for first := 0; first < realRows; first += part {
+		for table := 0; table < realTables; table += 50 {
+			var sql strings.Builder
+			sql.WriteString("insert into")
+			for t := table; t < table+50; t++ {
+				fmt.Fprintf(&sql, " %s.d%d using %s.meters tags(%d,'here') values", realDatabase, t, realDatabase, t%10)
+				for i := first; i < first+part; i++ {
+					fmt.Fprintf(&sql, "(%d,%d.%d,%d,0.%d)", 1735689600000+int64(i)*1000, i%20, t%10, 200+i%40, i%97)
+				}
+			}
+			query(b, at, sql.String())
+		}
+	}
+	query(b, at, "create topic tdr_"+realDatabase+" with meta as database "+realDatabase)
+}
+
+func freshSink(b *testing.B, at core.Endpoint) {
+	b.Helper()
+	query(b, at, "drop database if exists "+realDatabase)
+	query(b, at, "create database "+realDatabase+" vgroups 4")
+	time.Sleep(2 * time.Second) // the server still clears up
+}
+
+func arrived(b *testing.B, at core.Endpoint) bool {
+	b.Helper()
+	return query(b, at, "select count(*) from "+realDatabase+".meters") == realTables*realRows
+}
+
+func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
+	b.Helper()
+	args := append(slices.Clone(loop[1:]), realDatabase, "tdr_"+realDatabase, fmt.Sprintf("loop%d.%d", os.Getpid(), round), "0")
+	cmd := exec.Command(loop[0], args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatalf("the native loop: %v", err)
+	}
+	if at := bytes.LastIndexByte(bytes.TrimSpace(out), '\n'); at >= 0 {
+		out = out[at:]
+	}
+	var said struct {
+		Seconds    float64
+		CPUSeconds float64 `json:"cpu_seconds"`
+	}
+	if err := json.Unmarshal(out, &said); err != nil {
+		b.Fatalf("the native loop said %q: %v", out, err)
+	}
+	if !arrived(b, n.B) {
+		b.Error("the native loop lost rows")
+	}
+	return drain{said.Seconds, said.CPUSeconds}
+}
+
+// drainReal is timed from the moment the task runs until all rows are counted
+// at the sink.
+func drainReal(b *testing.B, n nodes) drain {
+	b.Helper()
+	e := startEngine(b)
+	id := replicate(b, e, n.A, n.B, core.Options{}, realDatabase)
+	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, realDatabase).State == core.Running })
+	before := used(b)
+	await(b, "all rows are applied", 5*time.Millisecond, func() bool {
+		return detail(b, e, id, realDatabase).Totals.Rows >= realTables*realRows
+	})
+	await(b, "all rows are at the sink", 10*time.Millisecond, func() bool { return arrived(b, n.B) })
+	after := used(b)
+	if _, err := e.Remove(b.Context(), core.RemoveRequest{ID: id, Force: true}); err != nil {
+		b.Fatal(err)
+	}
+	query(b, n.A, "create topic if not exists tdr_"+realDatabase+" with meta as database "+realDatabase)
+	return drain{after.at.Sub(before.at).Seconds(), (after.cpu - before.cpu).Seconds()}
+}
