@@ -308,7 +308,9 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 		}
 	}
 	for _, p := range plans {
-		p.write(&set, db.tables[p.table])
+		if t := db.tables[p.table]; s.reaches(t) {
+			p.write(&set, t)
+		}
 	}
 	set.log(true)
 	return nil

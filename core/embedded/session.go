@@ -12,6 +12,26 @@ type session struct {
 	db     string
 	sql    string
 	marked bool // statements come from the raw writer
+
+	tableIDs map[string]int64 // of the tables that raw rows were written to
+}
+
+// reaches reports whether raw rows get to a table. A connection keeps the id
+// that a name had when it first wrote rows there; what it writes after another
+// table was made under the name is acknowledged and lost. Real servers mostly
+// notice in time and look the table up again, a node never does.
+func (s *session) reaches(t *table) bool {
+	if !s.n.version.keepsTableIDs() {
+		return true
+	}
+	if s.tableIDs == nil {
+		s.tableIDs = map[string]int64{}
+	}
+	id, known := s.tableIDs[t.name]
+	if !known {
+		s.tableIDs[t.name] = t.uid
+	}
+	return !known || id == t.uid
 }
 
 // result is the outcome of a statement: rows, or a number of changed ones.

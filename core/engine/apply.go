@@ -124,10 +124,33 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	if meta.Kind != raw.CreateTables {
 		w.p.t.changed(meta, m.Vgroup)
 	}
+	if a := meta.Alter; a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
+		w.p.t.tellTagsSet()
+	}
 	if meta.Super != nil {
 		return w.afterSuper(ctx, meta.Super, m)
 	}
 	return nil
+}
+
+// tagsEndRows is the first version whose subscriptions hand out no more rows of
+// a child table once a tag of it was set.
+var tagsEndRows = core.Version{3, 3, 5, 0}
+
+// tellTagsSet warns once of what the servers do about it. Both are concerned:
+// the change that was just written at the sink ends the rows that a task of the
+// other direction reads there, and it never sees why.
+func (t *task) tellTagsSet() {
+	t.mu.Lock()
+	texts := []string{t.facts.sourceVersion, t.facts.sinkVersion}
+	t.mu.Unlock()
+	for _, text := range texts {
+		if v, err := core.ParseVersion(text); err == nil && v.AtLeast(tagsEndRows) {
+			t.drifted("tags of child tables were set: servers of version " + text +
+				" hand out no more rows of these tables to who subscribed before; `remove` the replicas and `start` them anew to have these rows")
+			return
+		}
+	}
 }
 
 // renameTag renames by SQL: written raw, the renamed tag is a new one to the
@@ -221,6 +244,10 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	t := w.p.t
 	for i, d := range meta.Dropped {
+		// Whoever dropped it, rows behind this are of another table of that name.
+		// The sink's connections remember the old one's id by the name, and what
+		// they send to it may be acknowledged and lost.
+		w.p.mended.changed()
 		users := meta.Kind == raw.DropTables && !d.IfExists
 		echo := t.takeEcho(m, d.Name)
 		super := meta.Kind == raw.DropSuperTable

@@ -34,9 +34,10 @@ func hasCode(err error, codes ...int) bool {
 	return false
 }
 
-// mended counts the changes that were made at the sink by SQL. A connection
-// that was opened before keeps to the tables as it knows them, and would leave
-// out the values of new columns.
+// mended counts the changes that were made at the sink by SQL, and the drops. A
+// connection that was opened before keeps to the tables as it knows them: it
+// would leave out the values of new columns, and write to the dropped table
+// where another one was made under its name.
 type mended struct {
 	mu    sync.Mutex
 	count int
