@@ -3,11 +3,12 @@
 
 OUT     ?= bin
 FUZZTIME ?= 10s
+SOAKTIME ?= 30m
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint cover bench bench-real fuzz screenshots demo clean
+.PHONY: help build test race lint cover bench bench-real soak-real fuzz screenshots demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ bench: ## run the benchmarks
 
 bench-real: ## drain between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP
 	go test -run '^$$' -bench '^BenchmarkReal$$' -benchtime 1x -timeout 30m -v ./core/bench
+
+soak-real: ## write to two real servers and kill them in turn for SOAKTIME (30m); core/contract/main_test.go says how
+	TDREPLICA_TEST_SOAK=$(SOAKTIME) go test ./core/contract -run '^TestSoak$$' -count 1 -timeout 5h -v
 
 fuzz: ## fuzz every decoder for FUZZTIME (10s) each
 	@grep -rho --include='*_test.go' '^func Fuzz[A-Za-z]*' . | sed 's/^func //' | sort -u | while read -r target; do \

@@ -19,6 +19,7 @@ const patience = 60 * time.Second
 // when patience has run out.
 func (e *env) waitUntil(what string, ok func() (bool, string)) {
 	e.Helper()
+	patience := max(e.opts.patience, patience)
 	deadline := time.Now().Add(patience)
 	for {
 		done, why := ok()

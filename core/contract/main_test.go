@@ -7,6 +7,7 @@
 //	TDREPLICA_TEST_C: a third server, for two sinks of one source
 //	TDREPLICA_TEST_CTL: a command that restarts their processes, called as
 //	    $TDREPLICA_TEST_CTL start|stop|kill a|b adapter|taosd
+//	TDREPLICA_TEST_SOAK: how long TestSoak runs, for example 30m
 //
 // What a variable is missing for is skipped with the reason.
 package contract

@@ -45,6 +45,8 @@ type options struct {
 	version  string // of the embedded nodes; empty: their default
 	restarts bool   // it restarts daemons: on real servers nothing else may run
 	embedded string // why it cannot run on real servers; empty: it can
+
+	patience time.Duration // replaces the constant, unless it is 0
 }
 
 // realServers lets scenarios share real servers, except those that restart
@@ -62,32 +64,38 @@ func scenario(t *testing.T, o options, f func(e *env)) {
 	})
 	t.Run("real", func(t *testing.T) {
 		t.Parallel()
-		a, b := os.Getenv("TDREPLICA_TEST_A"), os.Getenv("TDREPLICA_TEST_B")
-		switch {
-		case a == "" || b == "":
-			t.Skip("TDREPLICA_TEST_A and TDREPLICA_TEST_B name no servers")
-		case o.embedded != "":
-			t.Skip(o.embedded)
-		case o.restarts && os.Getenv("TDREPLICA_TEST_CTL") == "":
-			t.Skip("TDREPLICA_TEST_CTL names no command that restarts the servers")
-		}
-		if o.restarts {
-			realServers.Lock()
-			defer realServers.Unlock()
-		} else {
-			realServers.RLock()
-			defer realServers.RUnlock()
-		}
-		e := &env{T: t, real: true, opts: o}
-		e.a, e.b = e.realSide("a", a), e.realSide("b", b)
-		// Registered before any instance is, this runs when all have ended.
-		e.Cleanup(func() {
-			for _, drop := range e.dropLater {
-				drop()
-			}
-		})
-		f(e)
+		onServers(t, o, f)
 	})
+}
+
+// onServers runs f on real servers, or skips the test with what is missing.
+func onServers(t *testing.T, o options, f func(e *env)) {
+	t.Helper()
+	a, b := os.Getenv("TDREPLICA_TEST_A"), os.Getenv("TDREPLICA_TEST_B")
+	switch {
+	case a == "" || b == "":
+		t.Skip("TDREPLICA_TEST_A and TDREPLICA_TEST_B name no servers")
+	case o.embedded != "":
+		t.Skip(o.embedded)
+	case o.restarts && os.Getenv("TDREPLICA_TEST_CTL") == "":
+		t.Skip("TDREPLICA_TEST_CTL names no command that restarts the servers")
+	}
+	if o.restarts {
+		realServers.Lock()
+		defer realServers.Unlock()
+	} else {
+		realServers.RLock()
+		defer realServers.RUnlock()
+	}
+	e := &env{T: t, real: true, opts: o}
+	e.a, e.b = e.realSide("a", a), e.realSide("b", b)
+	// Registered before any instance is, this runs when all have ended.
+	e.Cleanup(func() {
+		for _, drop := range e.dropLater {
+			drop()
+		}
+	})
+	f(e)
 }
 
 // vgroupIDs keeps the vgroups of two embedded nodes apart, as those of two
