@@ -68,6 +68,11 @@ type Column struct {
 	Note   string // the rest of `describe`: TAG, PRIMARY KEY, …
 }
 
+// ChangeMark ends every statement by which replication changes a table's columns
+// or tags. The log of a server keeps the statement with the change, and so the
+// other direction knows the change for one that its own sink has already.
+const ChangeMark = "/* tdreplica */"
+
 // IsTag reports whether `describe` shows a tag.
 func (c Column) IsTag() bool { return strings.Contains(strings.ToUpper(c.Note), "TAG") }
 

@@ -122,7 +122,10 @@ func (in *instance) launchEngine() {
 	ran := make(chan error, 1)
 	go func() { ran <- eng.Run(ctx) }()
 	in.Controller = eng
-	in.halt = func(bool) {
+	in.halt = func(graceful bool) {
+		if !graceful {
+			eng.Abort()
+		}
 		cancel()
 		if err := <-ran; err != nil && !errors.Is(err, context.Canceled) {
 			in.Errorf("the engine ended with: %v", err)
@@ -143,7 +146,7 @@ func (in *instance) logFile() io.Writer {
 	}
 	in.Cleanup(func() {
 		_ = f.Close()
-		if text, err := os.ReadFile(f.Name()); in.Failed() && err == nil {
+		if text, err := os.ReadFile(f.Name()); in.Failed() && !in.quiet && err == nil {
 			if len(text) > 6000 {
 				text = text[len(text)-6000:]
 			}

@@ -36,6 +36,10 @@ type env struct {
 	a, b *side
 	real bool
 	opts options
+	// session is when an embedded node gives up a consumer whose adapter died;
+	// zero: its default.
+	session time.Duration
+	quiet   bool // whoever drives the instances shows their logs
 
 	dropLater []func() // the databases of real servers
 }
@@ -105,8 +109,9 @@ var vgroupIDs atomic.Int32
 func (e *env) startNode(name string) *side {
 	e.Helper()
 	node, err := embedded.Start(embedded.Options{
-		Version:       e.opts.version,
-		FirstVgroupID: vgroupIDs.Add(100),
+		Version:        e.opts.version,
+		FirstVgroupID:  vgroupIDs.Add(100),
+		SessionTimeout: e.session,
 	})
 	if err != nil {
 		e.Fatalf("start node %s: %v", name, err)

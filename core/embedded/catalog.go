@@ -199,14 +199,19 @@ func (db *database) newTable(name string, super *stable, own *schema, tags map[i
 	return t
 }
 
-// dropTable removes a table. Drops carry no mark; quiet is what the raw writer
-// asks for.
-func (db *database) dropTable(t *table, quiet bool) {
+// forget takes back a table that no log has told of.
+func (db *database) forget(t *table) {
 	delete(db.tables, t.name)
 	if t.super != nil {
 		delete(t.super.children, t.name)
 	}
 	t.vg.tables--
+}
+
+// dropTable removes a table. Drops carry no mark; quiet is what the raw writer
+// asks for.
+func (db *database) dropTable(t *table, quiet bool) {
+	db.forget(t)
 	t.vg.append(entry{kind: kindDropTable, data: db.node.encodeDropTable(t, quiet)})
 }
 

@@ -27,7 +27,7 @@ type token struct {
 	pos  int
 }
 
-// lex splits a statement into tokens. Comments end nothing: there are none.
+// lex splits a statement into tokens and passes over comments.
 func lex(sql string) ([]token, error) {
 	toks := make([]token, 0, len(sql)/4+2)
 	for i := 0; i < len(sql); {
@@ -36,6 +36,8 @@ func lex(sql string) ([]token, error) {
 		switch {
 		case c == ' ' || c == '\t' || c == '\n' || c == '\r':
 			i++
+		case strings.HasPrefix(sql[i:], "/*") && strings.Contains(sql[i+2:], "*/"):
+			i += 2 + strings.Index(sql[i+2:], "*/") + 2
 		case c == '\'' || c == '"':
 			text, end, ok := lexString(sql, i)
 			if !ok {

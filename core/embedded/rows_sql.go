@@ -46,18 +46,23 @@ func (s *session) insert(p *parser) (*result, error) {
 	var inserts []insertion
 	var created []*table
 	var db *database
+	logged := false
+	defer func() { // a statement that fails, by a panic of the parser too, creates nothing
+		for _, t := range created {
+			if !logged {
+				t.vg.db.forget(t)
+			}
+		}
+	}()
 	for p.peek().kind == tokenIdent || p.peek().kind == tokenQuoted {
 		dbName, name := p.qualified()
 		var err error
 		if db, err = s.writable(dbName); err != nil {
 			return nil, err
 		}
-		in, made, err := s.insertion(p, db, dbName, name)
+		in, err := s.insertion(p, db, dbName, name, &created)
 		if err != nil {
 			return nil, err
-		}
-		if made {
-			created = append(created, in.t)
 		}
 		inserts = append(inserts, in)
 		p.accept(",")
@@ -87,12 +92,14 @@ func (s *session) insert(p *parser) (*result, error) {
 		en.rows += len(in.rows)
 	}
 	set.log(s.marked)
+	logged = true
 	return &result{affected: total}, nil
 }
 
-// insertion takes `name [using …] [(cols)] values (…)…`.
-func (s *session) insertion(p *parser, db *database, dbName, name string) (insertion, bool, error) {
-	in, made := insertion{t: db.tables[name]}, false
+// insertion takes `name [using …] [(cols)] values (…)…`. A table that it makes
+// is added to created.
+func (s *session) insertion(p *parser, db *database, dbName, name string, created *[]*table) (insertion, error) {
+	in := insertion{t: db.tables[name]}
 	var names []string
 	columnNames := func() {
 		if p.is("(") {
@@ -103,14 +110,15 @@ func (s *session) insertion(p *parser, db *database, dbName, name string) (inser
 	if p.is("using") {
 		_, st, tags, err := s.usingClause(p, dbName)
 		if err != nil {
-			return in, false, err
+			return in, err
 		}
 		if in.t == nil {
-			in.t, made = db.newTable(name, st, nil, tags), true
+			in.t = db.newTable(name, st, nil, tags)
+			*created = append(*created, in.t)
 		}
 	}
 	if in.t == nil {
-		return in, false, errTableMissing
+		return in, errTableMissing
 	}
 	columnNames()
 	in.cols = in.t.schema().cols
@@ -119,7 +127,7 @@ func (s *session) insertion(p *parser, db *database, dbName, name string) (inser
 		for _, c := range names {
 			i := indexOf(in.t.schema().cols, c)
 			if i < 0 {
-				return in, made, failure(codeInvalidColumn, "Invalid column name: %s", c)
+				return in, failure(codeInvalidColumn, "Invalid column name: %s", c)
 			}
 			in.cols = append(in.cols, in.t.schema().cols[i])
 		}
@@ -128,7 +136,7 @@ func (s *session) insertion(p *parser, db *database, dbName, name string) (inser
 	for p.is("(") {
 		row, err := p.row(in.cols, db.prec)
 		if err != nil {
-			return in, made, err
+			return in, err
 		}
 		in.rows = append(in.rows, row)
 		p.accept(",")
@@ -136,7 +144,7 @@ func (s *session) insertion(p *parser, db *database, dbName, name string) (inser
 	if len(in.rows) == 0 {
 		p.fail()
 	}
-	return in, made, timeFirst(&in)
+	return in, timeFirst(&in)
 }
 
 func (p *parser) row(cols []column, prec precision) ([][]byte, error) {

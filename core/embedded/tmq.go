@@ -323,6 +323,9 @@ func (a *subscribeArgs) autoCommit(v version, c *consumer) error {
 func (t *tmqSession) subscribe(args subscribeArgs) (reply, error) {
 	t.lib.Lock()
 	defer t.lib.Unlock()
+	if err := t.s.ctx.Err(); err != nil {
+		return nil, err // nobody would ever take this consumer out of its group
+	}
 	if t.joined {
 		return nil, failure(codeAdapter, "tmq should have unsubscribed first")
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"tdreplica/core"
@@ -41,6 +42,9 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 // applyInTurn applies a meta, unless it is the copy of one that was applied, or
 // its time has not come. No row of another worker is in flight meanwhile.
 func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Message) (done bool, err error) {
+	if a := meta.Alter; a != nil && strings.Contains(a.Statement, core.ChangeMark) {
+		return true, nil // the other direction made it, because this side's source has it
+	}
 	w.p.ddl.Lock()
 	defer w.p.ddl.Unlock()
 	switch w.p.changes.arrive(w.p.t, m.Vgroup, meta) {
@@ -51,6 +55,9 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	}
 	if err := w.applyMeta(ctx, meta, m); err != nil {
 		return false, err
+	}
+	if meta.Kind == raw.AlterSuperTable && meta.Super != nil && meta.Destroys() {
+		w.p.t.noteAltered(meta.Super)
 	}
 	w.p.changes.applied(meta)
 	return true, nil
@@ -127,6 +134,9 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	if a := meta.Alter; a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
 		w.p.t.tellTagsSet()
 	}
+	if err := w.dropLeft(ctx, meta); err != nil {
+		return err
+	}
 	if meta.Super != nil {
 		return w.afterSuper(ctx, meta.Super, m)
 	}
@@ -153,10 +163,33 @@ func (t *task) tellTagsSet() {
 	}
 }
 
+// dropLeft drops by SQL what a change has dropped at the source and a sink that
+// ignored it still has: its super table was not made by this direction.
+func (w *worker) dropLeft(ctx context.Context, meta *raw.Meta) error {
+	a := meta.Alter
+	if a == nil || meta.Kind != raw.AlterSuperTable || a.Change != raw.DropColumn && a.Change != raw.DropTag || len(a.Fields) == 0 {
+		return nil
+	}
+	here, err := w.describe(ctx, w.p.plan.sinkCatalog, meta.Super.Name)
+	if here == nil || err != nil {
+		return err
+	}
+	c := core.Column{Name: a.Fields[0].Name}
+	if a.Change == raw.DropTag {
+		c.Note = "TAG"
+	}
+	if _, has := find(here, c); !has {
+		return nil
+	}
+	err = w.ask(ctx, func(ctx context.Context) error {
+		return w.p.plan.sinkCatalog.DropColumn(ctx, w.p.t.key.Database, meta.Super.Name, c)
+	})
+	w.p.mended.changed()
+	return err
+}
+
 // renameTag renames by SQL: written raw, the renamed tag is a new one to the
-// sink, and every child table loses its value. The statement carries no mark
-// and comes back once, as a change of a super table with another uid, which the
-// source acknowledges and ignores.
+// sink, and every child table loses its value.
 func (w *worker) renameTag(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	a := meta.Alter
 	if len(a.Fields) == 0 || a.NewName == "" {

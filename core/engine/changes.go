@@ -100,6 +100,9 @@ func (c *changes) arrive(t *task, vgroup int32, meta *raw.Meta) verdict {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if meta.Kind == raw.AlterSuperTable && meta.Destroys() && t.alteredBefore(meta.Super) {
+		return isCopy
+	}
 	if c.done[key] {
 		if meta.Kind == raw.DropSuperTable {
 			return applyNow // each vgroup's copy ends an echo of its own

@@ -5,9 +5,10 @@ import (
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
+	"tdreplica/core/store"
 )
 
-// maxDropped bounds how many dropped super tables are remembered. Their copies
+// maxDropped bounds how many drops, and how many changes, are remembered. Their copies
 // come from the other vgroups soon, or when these have caught up.
 const maxDropped = 1000
 
@@ -26,14 +27,33 @@ func (t *task) droppedBefore(suid int64) bool {
 func (t *task) noteDropped(suid int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if suid == 0 || slices.Contains(t.rec.Dropped, suid) {
-		return
+	if suid != 0 && !slices.Contains(t.rec.Dropped, suid) {
+		t.rec.Dropped = appendBounded(t.rec.Dropped, suid)
+		t.unsavedNotes = true
 	}
-	if n := len(t.rec.Dropped); n >= maxDropped {
-		t.rec.Dropped = slices.Delete(t.rec.Dropped, 0, n-maxDropped+1)
-	}
-	t.rec.Dropped = append(t.rec.Dropped, suid)
+}
+
+// alteredBefore and noteAltered are the same for changes that destroy. Their
+// copies may come after a column of the same name was added again.
+func (t *task) alteredBefore(s *raw.SuperTable) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.rec.Altered, store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion})
+}
+
+func (t *task) noteAltered(s *raw.SuperTable) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rec.Altered = appendBounded(t.rec.Altered, store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion})
 	t.unsavedNotes = true
+}
+
+// appendBounded forgets the oldest beyond maxDropped.
+func appendBounded[T any](list []T, v T) []T {
+	if n := len(list); n >= maxDropped {
+		list = slices.Delete(list, 0, n-maxDropped+1)
+	}
+	return append(list, v)
 }
 
 // outlived reports whether a change is of a super table whose drop was applied

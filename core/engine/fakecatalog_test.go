@@ -120,6 +120,7 @@ func (c *fakeCatalog) CreateStatement(context.Context, string, string) (core.Cre
 func (c *fakeCatalog) CreateTable(context.Context, string, core.CreateStatement) error { return nil }
 func (c *fakeCatalog) AddColumn(context.Context, string, string, core.Column) error    { return nil }
 func (c *fakeCatalog) WidenColumn(context.Context, string, string, core.Column) error  { return nil }
+func (c *fakeCatalog) DropColumn(context.Context, string, string, core.Column) error   { return nil }
 func (c *fakeCatalog) RenameTag(context.Context, string, string, string, string) error {
 	return nil
 }

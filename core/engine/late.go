@@ -396,9 +396,19 @@ func (w *worker) tellExtra(name string, there, here *core.Table) {
 
 // compareSchemas looks at the super tables that both sides have, before the
 // first row. The source may be ahead of its WAL: what differs in type is told,
-// and the changes still to come, or the first row that does not fit, decide.
+// and the changes still to come, or the first row that does not fit, decide. So
+// it is with what is missing where the sink is somebody's source, too: it may
+// have been dropped there, and that drop is on its way here.
 func (w *worker) compareSchemas(ctx context.Context) error {
 	pl, db := w.p.plan, w.p.t.key.Database
+	var read *core.Topic
+	err := w.ask(ctx, func(ctx context.Context) (err error) {
+		read, err = pl.sinkCatalog.Topic(ctx, pl.topic)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	lists := make([][]string, 2)
 	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
 		err := w.ask(ctx, func(ctx context.Context) (err error) {
@@ -413,14 +423,14 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 		if !slices.Contains(lists[1], name) {
 			continue
 		}
-		if err := w.compareSuper(ctx, name); err != nil {
+		if err := w.compareSuper(ctx, name, read == nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *worker) compareSuper(ctx context.Context, name string) error {
+func (w *worker) compareSuper(ctx context.Context, name string, mend bool) error {
 	there, err := w.describe(ctx, w.p.plan.catalog, name)
 	if there == nil || err != nil {
 		return err
@@ -429,8 +439,10 @@ func (w *worker) compareSuper(ctx context.Context, name string) error {
 	if here == nil || err != nil {
 		return err
 	}
-	if here, err = w.mend(ctx, name, there, here, there); err != nil {
-		return err
+	if mend {
+		if here, err = w.mend(ctx, name, there, here, there); err != nil {
+			return err
+		}
 	}
 	for _, c := range lacks(there, here) {
 		if old, ok := find(here, c); ok && old.Type != c.Type {

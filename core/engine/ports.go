@@ -103,12 +103,17 @@ type Catalog interface {
 	CreateStatement(ctx context.Context, database, table string) (core.CreateStatement, error)
 	// CreateTable succeeds if the table is there already.
 	CreateTable(ctx context.Context, database string, s core.CreateStatement) error
+	// The changes of columns and tags below carry core.ChangeMark.
+
 	// AddColumn adds a column or a tag to a super table or a normal one; it
 	// succeeds if there is one of that name. WidenColumn makes it longer.
 	AddColumn(ctx context.Context, database, table string, c core.Column) error
 	WidenColumn(ctx context.Context, database, table string, c core.Column) error
+	// DropColumn takes a column or a tag off a super table or a normal one; it
+	// succeeds if there is none of that name.
+	DropColumn(ctx context.Context, database, table string, c core.Column) error
 	// RenameTag does nothing if the super table has a tag of the new name
-	// already, or none of the old one.
+	// already, or none of the old one, or does not exist.
 	RenameTag(ctx context.Context, database, table, from, to string) error
 	Close() error
 }

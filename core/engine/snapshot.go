@@ -206,6 +206,7 @@ func (t *task) keep(now time.Time) store.Task {
 	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
 	rec.Dropped = append([]int64(nil), t.rec.Dropped...)
+	rec.Altered = append([]store.Altered(nil), t.rec.Altered...)
 	rec.Last = last
 	return rec
 }

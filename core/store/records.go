@@ -41,6 +41,17 @@ type Task struct {
 	// Dropped are the ids (at the source) of super tables whose drop was
 	// applied: the copies from other vgroups are recognised by them.
 	Dropped []int64 `json:"dropped,omitempty"`
+	// Altered are the changes of super tables that destroyed something and were
+	// applied, for the same reason.
+	Altered []Altered `json:"altered,omitempty"`
+}
+
+// Altered is a change of a super table: its id at the source, and the versions
+// of its columns and tags after the change.
+type Altered struct {
+	SUID    int64 `json:"suid"`
+	Columns int32 `json:"columns"`
+	Tags    int32 `json:"tags"`
 }
 
 // Echo is a drop that a source will hand out although replication made it.

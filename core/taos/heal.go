@@ -16,6 +16,9 @@ const (
 	codeTableExists     = 0x0603
 	codeStableExists    = 0x0360
 	codeVgroupColExists = 0x0525
+	codeNoTag           = 0x036A
+	codeNoColumn        = 0x036C
+	codeVgroupNoColumn  = 0x0526
 )
 
 // CreateStatement implements engine.Catalog.
@@ -83,13 +86,22 @@ func (c *catalog) WidenColumn(ctx context.Context, database, table string, col c
 	return c.alter(ctx, database, table, "modify", col)
 }
 
+// DropColumn implements engine.Catalog.
+func (c *catalog) DropColumn(ctx context.Context, database, table string, col core.Column) error {
+	err := c.alter(ctx, database, table, "drop", col)
+	return unlessCode(err, codeNoColumn, codeNoTag, codeVgroupNoColumn)
+}
+
 func (c *catalog) alter(ctx context.Context, database, table, verb string, col core.Column) error {
-	kind := "column"
+	kind, sqlType := "column", col.SQLType()
 	if col.IsTag() {
 		kind = "tag"
 	}
+	if verb == "drop" {
+		sqlType = ""
+	}
 	return c.exec(ctx, fmt.Sprintf("%s %s %q of table %q of database %q", verb, kind, col.Name, table, database),
-		fmt.Sprintf("alter table %s %s %s %s %s", qualified(database, table), verb, kind, QuoteIdent(col.Name), col.SQLType()))
+		fmt.Sprintf("alter table %s %s %s %s %s %s", qualified(database, table), verb, kind, QuoteIdent(col.Name), sqlType, core.ChangeMark))
 }
 
 // unlessCode forgives the refusals with these codes.

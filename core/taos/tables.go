@@ -86,7 +86,7 @@ func (c *catalog) MarkDrop(ctx context.Context, database, table string, at int64
 func (c *catalog) RenameTag(ctx context.Context, database, table, from, to string) error {
 	t, err := c.Describe(ctx, database, table)
 	if err != nil {
-		return err
+		return unlessCode(err, codeTableMissing, codeTableGone)
 	}
 	old := false
 	for _, tag := range t.Tags {
@@ -99,5 +99,5 @@ func (c *catalog) RenameTag(ctx context.Context, database, table, from, to strin
 		return nil
 	}
 	return c.exec(ctx, fmt.Sprintf("rename tag %q of %q at %s", from, table, c.ep),
-		fmt.Sprintf("alter stable %s rename tag %s %s", qualified(database, table), QuoteIdent(from), QuoteIdent(to)))
+		fmt.Sprintf("alter stable %s rename tag %s %s %s", qualified(database, table), QuoteIdent(from), QuoteIdent(to), core.ChangeMark))
 }
