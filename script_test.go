@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ func TestScripts(t *testing.T) {
 		Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"sql": sql, "until": until, "shutdown": shutdown, "lastline": lastLine, "adapter": adapter, "owner": owner, "deaf": deaf,
+			"refuse": refuse, "accept": accept,
 		},
 		RequireExplicitExec: true,
 	})
@@ -109,6 +111,19 @@ func adapter(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(node.StartAdapter())
+}
+
+// refuse SIDE TEXT: a node refuses writes that hold a text; accept SIDE: it
+// refuses nothing any more.
+func refuse(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value("nodes").(nodes)[args[0]].Faults().Add(embedded.Fault{
+		Action: "write_raw", Code: 0x060B, Text: "Timestamp data out of range",
+		Match: func(r embedded.Request) bool { return bytes.Contains(r.Raw, []byte(args[1])) },
+	})
+}
+
+func accept(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Value("nodes").(nodes)[args[0]].Faults().Clear()
 }
 
 // owner VARIABLE: the pid of the process that owns the state directory.

@@ -61,18 +61,27 @@ type Replica struct {
 
 // Engine tunes the data path.
 type Engine struct {
-	QueueBytes     Bytes    `toml:"queue_bytes"`     // per task, between reader and writer
-	CommitInterval Duration `toml:"commit_interval"` // at the most one commit per vgroup in this time
-	CommitMessages int      `toml:"commit_messages"` // or after so many messages
-	RetryMin       Duration `toml:"retry_min"`       // first pause after a failure
-	RetryMax       Duration `toml:"retry_max"`       // longest pause
-	RequestTimeout Duration `toml:"request_timeout"` // of every request but subscribe and write
-	WriteTimeout   Duration `toml:"write_timeout"`   // of one message at the sink
-	PollWaitMin    Duration `toml:"poll_wait_min"`   // blocking time of a poll under traffic
-	PollWaitMax    Duration `toml:"poll_wait_max"`   // blocking time of a poll when idle
-	StallTimeout   Duration `toml:"stall_timeout"`   // silence of a source that has news
-	StopTimeout    Duration `toml:"stop_timeout"`    // of a graceful stop
+	QueueBytes     Bytes    `toml:"queue_bytes"`      // per task, between reader and writer
+	CommitInterval Duration `toml:"commit_interval"`  // at the most one commit per vgroup in this time
+	CommitMessages int      `toml:"commit_messages"`  // or after so many messages
+	RetryMin       Duration `toml:"retry_min"`        // first pause after a failure
+	RetryMax       Duration `toml:"retry_max"`        // longest pause
+	RequestTimeout Duration `toml:"request_timeout"`  // of every request but subscribe and write
+	WriteTimeout   Duration `toml:"write_timeout"`    // of one message at the sink
+	PollWaitMin    Duration `toml:"poll_wait_min"`    // blocking time of a poll under traffic
+	PollWaitMax    Duration `toml:"poll_wait_max"`    // blocking time of a poll when idle
+	StallTimeout   Duration `toml:"stall_timeout"`    // silence of a source that has news
+	StopTimeout    Duration `toml:"stop_timeout"`     // of a graceful stop
+	OnPoison       string   `toml:"on_poison"`        // what becomes of rows that a sink refuses for good
+	Quarantine     Bytes    `toml:"quarantine_bytes"` // of all messages in quarantine together
 }
+
+// What becomes of rows that a sink refuses for good: the task stops at them, or
+// they are put in quarantine and the task goes on.
+const (
+	PoisonStop       = "stop"
+	PoisonQuarantine = "quarantine"
+)
 
 // Console is how the terminal interface looks.
 type Console struct {

@@ -22,6 +22,8 @@ func Default() *Config {
 			PollWaitMax:    Duration{500 * time.Millisecond},
 			StallTimeout:   Duration{60 * time.Second},
 			StopTimeout:    Duration{30 * time.Second},
+			OnPoison:       PoisonStop,
+			Quarantine:     1 << 30,
 		},
 		Console: Console{Lang: "auto", Theme: "auto", Refresh: Duration{time.Second}},
 	}

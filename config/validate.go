@@ -175,6 +175,10 @@ func (v *validator) engine() {
 	v.ordered("engine.poll_wait_min", e.PollWaitMin, "engine.poll_wait_max", e.PollWaitMax)
 	v.duration("engine.stall_timeout", e.StallTimeout, 5*time.Second, time.Hour)
 	v.duration("engine.stop_timeout", e.StopTimeout, time.Second, 10*time.Minute)
+	v.word("engine.on_poison", e.OnPoison, PoisonStop, PoisonQuarantine)
+	if e.Quarantine < 1<<20 || e.Quarantine > 1<<40 {
+		v.problem("engine.quarantine_bytes", "= %v is out of range; allowed: 1MB to 1024GB", e.Quarantine)
+	}
 }
 
 func (v *validator) console() {

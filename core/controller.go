@@ -31,6 +31,14 @@ type Controller interface {
 	// Inspect looks at two endpoints without changing anything and says, for
 	// each database found on either, whether it could be replicated.
 	Inspect(ctx context.Context, req InspectRequest) ([]Candidate, error)
+	// Quarantined lists the messages in quarantine, by task, vgroup and offset.
+	Quarantined(ctx context.Context) ([]Quarantined, error)
+	// Replay writes a message in quarantine to the sink as it would have been
+	// written then, through its running task; if the sink takes it, it leaves
+	// quarantine. Newer rows of the same keys are overwritten by it.
+	Replay(ctx context.Context, req QuarantineRequest) (*Quarantined, error)
+	// Discard deletes a message in quarantine: its rows never reach the sink.
+	Discard(ctx context.Context, req QuarantineRequest) (*Quarantined, error)
 	// Shutdown ends the instance gracefully: every task finishes its write in
 	// flight and commits. Desired states stay as they are.
 	Shutdown(ctx context.Context, by Actor) error

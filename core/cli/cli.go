@@ -157,7 +157,7 @@ func (c *command) root() *cobra.Command {
 	own.BoolVar(&headless, "no-tui", false, "run the instance without a console, until SIGTERM")
 	own.BoolVar(&demo, "demo", false, "replicate between two embedded nodes under live load")
 	own.DurationVar(&duration, "duration", 0, "with --demo: how long, such as 30s")
-	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(), c.version())
+	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(), c.quarantine(), c.version())
 	return cmd
 }
 

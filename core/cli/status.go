@@ -136,6 +136,9 @@ func noteOf(s *core.Snapshot, t *core.Task) string {
 	} else if t.Phase != "" {
 		parts = append(parts, strings.ReplaceAll(string(t.Phase), "-", " "))
 	}
+	if t.Quarantined > 0 {
+		parts = append(parts, fmt.Sprintf("in quarantine: %d (see `quarantine list`)", t.Quarantined))
+	}
 	if r := s.Replica(t.Replica); r != nil && r.Undeclared {
 		parts = append(parts, "undeclared: no longer in the configuration")
 	}

@@ -108,6 +108,9 @@ func (in *instance) launchEngine() {
 	}
 	cfg := testTuning()
 	cfg.Instance.StateDir = in.dir
+	if in.opts.poison != "" {
+		cfg.Engine.OnPoison = in.opts.poison
+	}
 	eng, err := engine.New(engine.Options{
 		Config:    cfg,
 		Store:     st,
@@ -191,7 +194,11 @@ func (in *instance) launchProcess() {
 		in.Fatal(err)
 	}
 	conf := filepath.Join(in.dir, "replica.toml")
-	if err := os.WriteFile(conf, []byte(processTuning), 0o600); err != nil {
+	tuning := processTuning
+	if in.opts.poison != "" {
+		tuning += "on_poison = \"" + in.opts.poison + "\"\n"
+	}
+	if err := os.WriteFile(conf, []byte(tuning), 0o600); err != nil {
 		in.Fatal(err)
 	}
 	cmd := exec.Command(path, "--no-tui", "-c", conf, "--state-dir", in.dir)

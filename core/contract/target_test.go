@@ -48,6 +48,7 @@ type env struct {
 type options struct {
 	version  string // of the embedded nodes; empty: their default
 	restarts bool   // it restarts daemons: on real servers nothing else may run
+	poison   string // what is done with rows that the sink refuses; empty: the default
 	embedded string // why it cannot run on real servers; empty: it can
 
 	patience time.Duration // replaces the constant, unless it is 0

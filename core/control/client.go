@@ -127,6 +127,25 @@ func (c *Client) Inspect(ctx context.Context, req core.InspectRequest) ([]core.C
 	return found, err
 }
 
+// Quarantined implements core.Controller.
+func (c *Client) Quarantined(ctx context.Context) ([]core.Quarantined, error) {
+	var list []core.Quarantined
+	err := c.do(ctx, askTime, http.MethodGet, "/v1/quarantine", nil, &list)
+	return list, err
+}
+
+// Replay implements core.Controller.
+func (c *Client) Replay(ctx context.Context, req core.QuarantineRequest) (*core.Quarantined, error) {
+	return fetched[core.Quarantined](ctx, c, actTime, http.MethodPost, quarantinePath(req.ID)+"/replay", req)
+}
+
+// Discard implements core.Controller.
+func (c *Client) Discard(ctx context.Context, req core.QuarantineRequest) (*core.Quarantined, error) {
+	return fetched[core.Quarantined](ctx, c, actTime, http.MethodPost, quarantinePath(req.ID)+"/discard", req)
+}
+
+func quarantinePath(id string) string { return "/v1/quarantine/" + url.PathEscape(id) }
+
 // Shutdown implements core.Controller.
 func (c *Client) Shutdown(ctx context.Context, by core.Actor) error {
 	return c.do(ctx, actTime, http.MethodPost, "/v1/shutdown", by, nil)

@@ -77,6 +77,17 @@ func (f *fake) Inspect(_ context.Context, r core.InspectRequest) ([]core.Candida
 	f.asked = r
 	return []core.Candidate{{Database: "power"}}, f.err
 }
+func (f *fake) Quarantined(context.Context) ([]core.Quarantined, error) {
+	return []core.Quarantined{{ID: "maple-2-7-aa"}}, f.err
+}
+func (f *fake) Replay(_ context.Context, r core.QuarantineRequest) (*core.Quarantined, error) {
+	f.asked = r
+	return &core.Quarantined{ID: r.ID}, f.err
+}
+func (f *fake) Discard(_ context.Context, r core.QuarantineRequest) (*core.Quarantined, error) {
+	f.asked = r
+	return &core.Quarantined{ID: r.ID}, f.err
+}
 func (f *fake) Shutdown(_ context.Context, by core.Actor) error { f.asked = by; return f.err }
 
 func serve(t *testing.T, f *fake, readOnly bool) (*control.Client, string) {
@@ -153,6 +164,16 @@ func TestEveryRequestArrivesWhole(t *testing.T) {
 	inspect := core.InspectRequest{Source: from, Sink: to}
 	if found, err := c.Inspect(ctx, inspect); err != nil || found[0].Database != "power" || f.asked != inspect {
 		t.Errorf("inspect: %v, %v, asked for %v", found, err, f.asked)
+	}
+	if list, err := c.Quarantined(ctx); err != nil || len(list) != 1 || list[0].ID != "maple-2-7-aa" {
+		t.Errorf("quarantined: %v, %v", list, err)
+	}
+	message := core.QuarantineRequest{ID: "maple-2-7-aa", Actor: by}
+	for _, do := range []func(context.Context, core.QuarantineRequest) (*core.Quarantined, error){c.Replay, c.Discard} {
+		f.asked = nil
+		if m, err := do(ctx, message); err != nil || m.ID != message.ID || f.asked != message {
+			t.Errorf("quarantine: %v, %v, asked for %v", m, err, f.asked)
+		}
 	}
 	if err := c.Shutdown(ctx, by); err != nil || f.asked != by {
 		t.Errorf("shutdown: %v, asked by %v", err, f.asked)
@@ -261,6 +282,7 @@ func TestReadOnlyRefusesWhateverActs(t *testing.T) {
 		{"POST", "/v1/replicas"}, {"POST", "/v1/replicas/a/start"}, {"POST", "/v1/replicas/a/stop"},
 		{"POST", "/v1/replicas/a/restart"}, {"POST", "/v1/replicas/a/update"}, {"DELETE", "/v1/replicas/a"},
 		{"POST", "/v1/stop"}, {"POST", "/v1/restart"}, {"POST", "/v1/shutdown"},
+		{"POST", "/v1/quarantine/a/replay"}, {"POST", "/v1/quarantine/a/discard"},
 	} {
 		if status, body := raw(t, dir, r[0], r[1], ""); status != 403 || !strings.Contains(body, "read_only") {
 			t.Errorf("%s %s: %d %s, want 403", r[0], r[1], status, body)

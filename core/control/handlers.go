@@ -144,6 +144,26 @@ func (s *Server) remove(ctx context.Context, r *http.Request) (any, error) {
 	return s.ctrl.Remove(ctx, req)
 }
 
+func (s *Server) quarantined(ctx context.Context, _ *http.Request) (any, error) {
+	list, err := s.ctrl.Quarantined(ctx)
+	if list == nil {
+		list = []core.Quarantined{}
+	}
+	return list, err
+}
+
+func (s *Server) quarantine(do func(context.Context, core.QuarantineRequest) (*core.Quarantined, error)) handler {
+	return func(ctx context.Context, r *http.Request) (any, error) {
+		var req core.QuarantineRequest
+		if err := read(r, &req); err != nil {
+			return nil, err
+		}
+		req.ID = r.PathValue("id")
+		named(&req.Actor)
+		return do(ctx, req)
+	}
+}
+
 func (s *Server) shutdown(ctx context.Context, r *http.Request) (any, error) {
 	var by core.Actor
 	if err := read(r, &by); err != nil {

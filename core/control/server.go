@@ -77,6 +77,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /v1/snapshot", s.ask(s.snapshot))
 	mux.Handle("GET /v1/events", s.ask(s.events))
 	mux.Handle("GET /v1/tasks/{id}/{database}", s.ask(s.detail))
+	mux.Handle("GET /v1/quarantine", s.ask(s.quarantined))
 	mux.Handle("POST /v1/inspect", s.timed(actTime, s.inspect))
 
 	mux.Handle("POST /v1/replicas", s.act(s.create))
@@ -87,6 +88,8 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("DELETE /v1/replicas/{id}", s.act(s.remove))
 	mux.Handle("POST /v1/stop", s.act(s.everything(s.ctrl.Stop)))
 	mux.Handle("POST /v1/restart", s.act(s.everything(s.ctrl.Restart)))
+	mux.Handle("POST /v1/quarantine/{id}/replay", s.act(s.quarantine(s.ctrl.Replay)))
+	mux.Handle("POST /v1/quarantine/{id}/discard", s.act(s.quarantine(s.ctrl.Discard)))
 	mux.Handle("POST /v1/shutdown", s.act(s.shutdown))
 	// Profiles tell where time and memory go, and nothing of the data. The
 	// command line, which may hold a password, is not among them.

@@ -24,6 +24,9 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 			return true, nil
 		}
 		err := w.applyRows(ctx, m)
+		if w.quarantines(err) {
+			err = w.quarantine(ctx, j.it.m, m)
+		}
 		return err == nil, err
 	}
 	if j.metas == nil {

@@ -22,6 +22,7 @@ type world struct {
 	mu sync.Mutex
 	// fault is asked before each request; what it returns is the answer.
 	fault   func(op string) error
+	poison  map[string]error // messages by name that no sink takes
 	servers map[string]*server
 	calls   map[string]int
 	wrong   []string // what a replicator must never do
@@ -260,6 +261,9 @@ func (f *fakeSource) Commit(_ context.Context, at core.VgroupOffset) error {
 }
 
 func (w *world) nowhere(db, name string) bool {
+	if w.poison[name] != nil {
+		return false // what becomes of these is the test's matter
+	}
 	for _, s := range w.servers {
 		if d := s.dbs[db]; d != nil && d.applied[name] > 0 {
 			return false
@@ -291,6 +295,9 @@ type fakeSink struct {
 
 func (f *fakeSink) Write(_ context.Context, m *core.Message) error {
 	err := f.w.ask("write")
+	if err == nil {
+		err = f.w.refusal(string(m.Payload()))
+	}
 	if err == errAfterWrite || err == nil {
 		f.w.mu.Lock()
 		f.db.applied[string(m.Payload())]++

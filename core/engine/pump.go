@@ -47,6 +47,7 @@ type pump struct {
 
 	plan    *plan
 	workers []*worker
+	replays sync.WaitGroup // added to under mu, never after halted
 
 	stepMu sync.Mutex
 	step   core.Step
@@ -308,6 +309,7 @@ func (p *pump) close(ctx context.Context) {
 		wg.Go(func() { w.close(ctx) })
 	}
 	wg.Wait()
+	p.replays.Wait()
 	if p.plan != nil {
 		p.plan.catalog.Close()
 		p.plan.sinkCatalog.Close()

@@ -30,6 +30,16 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Resu
 	if err != nil {
 		return nil, err
 	}
+	waiting := 0
+	for _, t := range tasks {
+		waiting += e.store.QuarantinedOf(t.key)
+	}
+	if waiting > 0 && !req.Force && !req.DryRun {
+		return nil, &core.RefusedError{
+			Text: fmt.Sprintf("messages of %s in quarantine: %d; they would be lost", req.ID, waiting),
+			Hint: "see `quarantine list`; replay or discard them, or delete them with `remove --force`",
+		}
+	}
 	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
 	for _, t := range tasks {
 		state := t.current()
@@ -50,6 +60,9 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Resu
 		return nil, err
 	}
 	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s in this instance (tasks: %d)", req.ID, len(tasks)))
+	if waiting > 0 {
+		res.Deleted = append(res.Deleted, fmt.Sprintf("messages in quarantine, which never reached %s: %d", r.rec.Sink, waiting))
+	}
 	res.Kept = append(res.Kept, "all rows at "+r.rec.Sink)
 	if req.DryRun {
 		return res, nil
@@ -72,7 +85,7 @@ func (e *Engine) forget(r *replica) error {
 	delete(e.replicas, r.rec.ID)
 	e.mu.Unlock()
 	close(r.gone)
-	return nil
+	return e.store.DiscardReplica(r.rec.ID)
 }
 
 // endTasks stops supervisors for good and waits for them. A task that was

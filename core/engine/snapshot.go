@@ -138,6 +138,7 @@ func (e *Engine) Detail(_ context.Context, key core.TaskKey) (*core.TaskDetail, 
 	t.mu.Lock()
 	d.Gaps = append([]core.Gap{}, t.rec.Gaps...)
 	t.mu.Unlock()
+	d.Poisoned = d.Task.Quarantined
 	t.meter.detail(d)
 	return d, nil
 }
@@ -165,7 +166,8 @@ func (t *task) report(now time.Time) core.Task {
 		Topic: t.rec.Topic, Group: t.rec.Group, LastError: t.lastErr,
 		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
 		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, Warnings: t.facts.warnings,
-		QueueLimit: int64(t.e.cfg.Engine.QueueBytes),
+		QueueLimit:  int64(t.e.cfg.Engine.QueueBytes),
+		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}
 	p := t.pump
 	t.mu.Unlock()

@@ -89,6 +89,7 @@ var (
 	taskRows     = describe("task_rows_total", "Rows applied since the instance started, where they are counted.", labelsTask...)
 	taskDDL      = describe("task_ddl_total", "Changes of definitions applied since the instance started.", labelsTask...)
 	taskRetries  = describe("task_retries_total", "Tries after a failure since the instance started.", labelsTask...)
+	taskPoisoned = describe("task_quarantined_messages", "Messages that the sink refused and that wait in quarantine.", labelsTask...)
 	taskCommits  = describe("task_commits_total", "Offsets committed at the source since the instance started.", labelsTask...)
 
 	vgroupCurrent   = describe("vgroup_current_version", "The next WAL version to apply.", labelsVgroup...)
@@ -143,6 +144,7 @@ func collectTask(out chan<- prometheus.Metric, t *core.Task) {
 	known(taskDiff, prometheus.GaugeValue, t.Diff, 1, labels)
 	known(taskLag, prometheus.GaugeValue, t.LagMS, 1e-3, labels)
 	known(taskQueue, prometheus.GaugeValue, t.QueueBytes, 1, labels)
+	known(taskPoisoned, prometheus.GaugeValue, int64(t.Quarantined), 1, labels)
 	known(taskMessages, prometheus.CounterValue, t.Totals.Messages, 1, labels)
 	known(taskBytes, prometheus.CounterValue, t.Totals.Bytes, 1, labels)
 	known(taskRows, prometheus.CounterValue, t.Totals.Rows, 1, labels)

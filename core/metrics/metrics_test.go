@@ -54,7 +54,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		Instance: core.Instance{Name: "site-a", ID: "9f3c", Version: "v1", Since: time.UnixMilli(1700000000500)},
 		Tasks: []core.Task{{
 			Replica: "maple", Database: `电"力`, Source: "http://a:6041", Sink: "http://b:6041",
-			State: core.Running, Diff: 12, LagMS: 1500, QueueBytes: 7,
+			State: core.Running, Diff: 12, LagMS: 1500, QueueBytes: 7, Quarantined: 2,
 			Totals:  core.Totals{Messages: 3, Bytes: 400, Rows: core.Unknown, Commits: 2},
 			Vgroups: []core.Vgroup{{ID: 4, Current: 100, Committed: core.Unknown, Latest: 112}},
 		}},
@@ -69,6 +69,7 @@ func TestScrapeShowsTheSnapshot(t *testing.T) {
 		`tdreplica_task_diff_versions` + task + `} 12`,
 		`tdreplica_task_lag_seconds` + task + `} 1.5`,
 		`tdreplica_task_messages_total` + task + `} 3`,
+		`tdreplica_task_quarantined_messages` + task + `} 2`,
 		`tdreplica_task_state` + task + `,state="running"} 1`,
 		`tdreplica_task_state` + task + `,state="failed"} 0`,
 		`tdreplica_vgroup_current_version` + task + `,vgroup_id="4"} 100`,

@@ -244,7 +244,9 @@ func (s *Store) Snapshot() (*core.Snapshot, error) {
 		return nil, err
 	}
 	for i := range tasks {
-		snap.Tasks = append(snap.Tasks, atRest(&tasks[i], snap.Replica(tasks[i].Replica)))
+		t := atRest(&tasks[i], snap.Replica(tasks[i].Replica))
+		t.Quarantined = s.QuarantinedOf(t.Key())
+		snap.Tasks = append(snap.Tasks, t)
 	}
 	return snap, nil
 }

@@ -74,6 +74,8 @@ type Store struct {
 	db   *bolt.DB
 	lock *instanceLock // nil when read-only
 	id   string
+
+	quarantine quarantine
 }
 
 func statePath(dir string) string { return filepath.Join(dir, "state.db") }
@@ -97,6 +99,9 @@ func Open(dir string) (*Store, error) {
 	if err := s.open(&bolt.Options{Timeout: openTimeout}); err != nil {
 		lock.release()
 		return nil, err
+	}
+	if err := s.quarantine.open(dir, true); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -130,6 +135,9 @@ func OpenReadOnly(dir string) (*Store, error) {
 	s := &Store{dir: dir}
 	if err := s.open(&bolt.Options{Timeout: readTimeout, ReadOnly: true}); err != nil {
 		return nil, err
+	}
+	if err := s.quarantine.open(dir, false); err != nil {
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

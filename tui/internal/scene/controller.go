@@ -150,5 +150,18 @@ func (c *Controller) Inspect(context.Context, core.InspectRequest) ([]core.Candi
 	return Candidates(), c.Err
 }
 
+// Quarantined implements core.Controller.
+func (c *Controller) Quarantined(context.Context) ([]core.Quarantined, error) { return nil, c.Err }
+
+// Replay implements core.Controller.
+func (c *Controller) Replay(_ context.Context, r core.QuarantineRequest) (*core.Quarantined, error) {
+	return &core.Quarantined{ID: r.ID}, c.Err
+}
+
+// Discard implements core.Controller.
+func (c *Controller) Discard(_ context.Context, r core.QuarantineRequest) (*core.Quarantined, error) {
+	return &core.Quarantined{ID: r.ID}, c.Err
+}
+
 // Shutdown implements core.Controller.
 func (c *Controller) Shutdown(context.Context, core.Actor) error { return nil }
