@@ -58,12 +58,12 @@ func TestConvergence(t *testing.T) {
 func TestConvergenceRegressions(t *testing.T) {
 	for i, s := range regressions {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
-			t.Parallel()
-			e := &env{T: t, session: time.Second, quiet: true}
-			e.a, e.b = e.startNode("a"), e.startNode("b")
-			if err := (&runner{env: e, schedule: s}).run(); err != nil {
-				t.Errorf("%v\n%v", err, s)
-			}
+			scenario(t, options{}, func(e *env) {
+				e.quiet = true
+				if err := (&runner{env: e, schedule: s}).run(); err != nil {
+					e.Errorf("%v\n%v", err, s)
+				}
+			})
 		})
 	}
 }
