@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"tdreplica/core"
 )
 
@@ -63,6 +65,12 @@ func TestUnreachable(t *testing.T) {
 	secure.Config.ErrorLog = nil
 	secure.StartTLS()
 	defer secure.Close()
+	cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, err := new(websocket.Upgrader).Upgrade(w, r, nil); err == nil {
+			conn.Close()
+		}
+	}))
+	defer cut.Close()
 	mute := newFake(t, func(received) reply { return nil })
 
 	for _, c := range []struct {
@@ -78,6 +86,7 @@ func TestUnreachable(t *testing.T) {
 		{"a proxy", proxy.URL, "a proxy answers (HTTP 502), but no taosAdapter behind it", core.ClassReconnect},
 		{"untrusted", secure.URL, "its certificate is not trusted", core.ClassOperator},
 		{"no TLS", strings.Replace(website.URL, "http", "https", 1), "it speaks no TLS", core.ClassOperator},
+		{"cut off", cut.URL, "closed the connection", core.ClassReconnect},
 		{"another WebSocket", mute.server.URL, "the port answers, but it is no taosAdapter", core.ClassOperator},
 	} {
 		t.Run(c.name, func(t *testing.T) {

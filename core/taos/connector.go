@@ -112,10 +112,15 @@ func (c *Connector) adapterVersion(ctx context.Context, e endpoint) (string, err
 	}
 	defer s.close()
 	v, err := s.version(ctx)
-	if err != nil && (ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded)) {
+	switch {
+	case err == nil:
+		return v, nil
+	case ctx.Err() == nil && s.closed():
+		return "", err // an adapter that is just stopping, or a line that was cut
+	case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return "", notAdapter(e, err)
 	}
-	return v, err
+	return "", err
 }
 
 // Source joins a consumer group. It returns before the first poll.

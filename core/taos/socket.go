@@ -170,6 +170,16 @@ func (s *socket) fail(err error) {
 	}
 }
 
+// closed reports whether the connection has failed.
+func (s *socket) closed() bool {
+	select {
+	case <-s.dead:
+		return true
+	default:
+		return false
+	}
+}
+
 // lost is the error of every call after the connection failed.
 func (s *socket) lost(op string) error {
 	s.mu.Lock()
