@@ -266,3 +266,33 @@ func typeClash(e *env, tags string) {
 		}
 	}
 }
+
+// TestHazardTablesRideAlong drops a table while the other direction is behind
+// its creation there. A subscription leaves out the rows that replication wrote,
+// but not the tables that they created: none of them may be made again where it
+// came from.
+func TestHazardTablesRideAlong(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 1, "b": 1}}, e.a, e.b)
+		e.exec(e.a, loadSchema(db))
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		in.caughtUp(there, back)
+		if _, err := in.Stop(e.Context(), core.TargetRequest{ID: back, Actor: testActor}); err != nil {
+			e.Fatal(err)
+		}
+		in.waitState(core.TaskKey{Replica: back, Database: db}, core.Stopped)
+		row := func(at *side, table string) {
+			e.exec(at, fmt.Sprintf("insert into %s.%s using %s.meters tags(1) values(%d,1,'x')", db, table, db, int64(loadEpoch)))
+		}
+		row(e.b, "of_b")
+		row(e.a, "short_lived")
+		in.caughtUp(there)
+		row(e.b, "more_of_b")
+		e.exec(e.a, "drop table "+db+".short_lived")
+		in.caughtUp(there)
+		in.begin(core.StartRequest{ID: back})
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+	})
+}

@@ -79,20 +79,32 @@ func (t *task) livingTables(meta *raw.Meta) (item raw.Item, any bool) {
 }
 
 // livingRows leaves out of a message what it would create, and write, under a
-// super table that was dropped since. It returns the message itself where
-// there is nothing of the kind, and nil where nothing else is in it.
+// super table that was dropped since, and the tables without rows: a subscription
+// leaves out the rows that replication wrote, but from 3.3.7 on not the tables
+// that came with them, and a table that its own side has dropped since would be
+// made there again. Rows that create a table always come in one message with it.
+// It returns the message itself where there is nothing of the kind, and nil
+// where nothing else is in it.
 func (w *worker) livingRows(m *core.Message) *core.Message {
 	t := w.p.t
-	if m.Kind != core.KindMetadata || !t.anyDropped() {
+	if m.Kind != core.KindMetadata {
 		return m
 	}
 	blocks, created, err := raw.Rows(m.RawType, m.Payload())
 	if err != nil {
 		return m // the sink judges what cannot be read
 	}
-	gone := map[string]bool{}
+	gone, written := map[string]bool{}, map[string]bool{}
+	for _, b := range blocks {
+		written[b.Table] = true
+	}
+	dropped := 0
 	for _, n := range created {
-		if t.droppedBefore(n.SUID) {
+		switch {
+		case t.droppedBefore(n.SUID):
+			dropped++
+			gone[n.Name] = true
+		case !written[n.Name]:
 			gone[n.Name] = true
 		}
 	}
@@ -101,16 +113,12 @@ func (w *worker) livingRows(m *core.Message) *core.Message {
 	}
 	blocks = slices.DeleteFunc(blocks, func(b raw.Block) bool { return gone[b.Table] })
 	created = slices.DeleteFunc(created, func(n raw.NewTable) bool { return gone[n.Name] })
-	t.say(core.LevelInfo, core.EventDDL, "rows of %d tables are left out: their super table was dropped since", len(gone))
+	if dropped > 0 {
+		t.say(core.LevelInfo, core.EventDDL, "rows of %d tables are left out: their super table was dropped since", dropped)
+	}
 	if len(blocks) == 0 {
 		return nil
 	}
 	rawType, payload := raw.EncodeRows(blocks, created)
 	return raw.Item{RawType: rawType, Payload: payload}.Message(m)
-}
-
-func (t *task) anyDropped() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return len(t.rec.Dropped) > 0
 }
