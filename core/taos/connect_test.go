@@ -86,7 +86,7 @@ func TestUnreachable(t *testing.T) {
 		{"a proxy", proxy.URL, "a proxy answers (HTTP 502), but no taosAdapter behind it", core.ClassReconnect},
 		{"untrusted", secure.URL, "its certificate is not trusted", core.ClassOperator},
 		{"no TLS", strings.Replace(website.URL, "http", "https", 1), "it speaks no TLS", core.ClassOperator},
-		{"cut off", cut.URL, "closed the connection", core.ClassReconnect},
+		{"cut off", cut.URL, "version", core.ClassReconnect},
 		{"another WebSocket", mute.server.URL, "the port answers, but it is no taosAdapter", core.ClassOperator},
 	} {
 		t.Run(c.name, func(t *testing.T) {
