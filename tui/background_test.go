@@ -35,6 +35,7 @@ func TestThemeFollowsTheTerminal(t *testing.T) {
 			t.Setenv("TERM", "xterm-256color")
 			t.Setenv("COLORTERM", "truecolor")
 			t.Setenv("NO_COLOR", "")
+			t.Setenv("CI", "true") // says nothing about the terminal
 			t.Setenv("LC_ALL", "C")
 			t.Setenv("COLORFGBG", c.guess)
 			x := onTerminal(t, scene.New(scene.TwoWay()), true, nil)

@@ -173,9 +173,11 @@ func await(ctx context.Context, p *tea.Program, done <-chan error) error {
 // (NO_COLOR, COLORTERM, TERM), and decides whether the terminal is asked for
 // the colour of its background.
 func (a *app) useTerminal(out io.Writer) {
-	a.depth = termenv.NewOutput(out).EnvColorProfile()
-	if f, isFile := out.(term.File); isFile && !term.IsTerminal(f.Fd()) {
-		a.depth = termenv.Ascii
+	a.depth = termenv.Ascii
+	if f, isFile := out.(term.File); isFile && term.IsTerminal(f.Fd()) {
+		// The library would take any process with CI in its environment for
+		// one without a terminal; here the terminal itself was asked.
+		a.depth = termenv.NewOutput(out, termenv.WithUnsafe()).EnvColorProfile()
 	}
 	a.dark = darkByEnvironment()
 	a.setTheme()
