@@ -135,6 +135,7 @@ func (n *Node) read(c *consumer, r *reading) *message {
 			if en.kind != kindSubmit {
 				break
 			}
+			en = c.group.heard(en)
 			part = append(part, en)
 			rows += en.rows
 		}
@@ -147,6 +148,43 @@ func (n *Node) read(c *consumer, r *reading) *message {
 		other.idle = 0
 	}
 	return m
+}
+
+// silence takes a table out of every subscription that there is, as setting a
+// tag of it does. n.mu is held.
+func (n *Node) silence(t *table) {
+	if !n.version.silencesTagged() {
+		return
+	}
+	for _, topic := range n.topics {
+		if topic.db == t.vg.db {
+			for _, g := range topic.groups {
+				g.silent[t.uid] = true
+			}
+		}
+	}
+}
+
+// heard is a submit without the rows of silenced tables.
+func (g *group) heard(en *entry) *entry {
+	if len(g.silent) == 0 {
+		return en
+	}
+	part := *en
+	part.data, part.blocks, part.rows = nil, 0, 0
+	for d := (&decoder{b: en.data}); len(d.b) > 0; {
+		before := d.b
+		b, name, err := decodeTableBlock(d)
+		if err != nil || d.err != nil {
+			return en
+		}
+		if t := g.topic.db.tables[name]; t == nil || !g.silent[t.uid] {
+			part.data = append(part.data, before[:len(before)-len(d.b)]...)
+			part.blocks++
+			part.rows += b.rows
+		}
+	}
+	return &part
 }
 
 // readMeta returns the meta at a version, with those that follow it directly

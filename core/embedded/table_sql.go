@@ -327,6 +327,7 @@ func (db *database) applyAlteration(t *table, a alteration, marked bool) error {
 				delete(t.tags, t.super.tags[i].id)
 			}
 		}
+		db.node.silence(t)
 	} else if t.super != nil {
 		return errInvalidPara
 	} else if err := t.alterColumn(&a); err != nil {

@@ -25,6 +25,7 @@ type group struct {
 	owners  map[int32]*consumer // vgroup to consumer
 	stored  map[int32]int64     // committed offsets
 	reports map[int32]report    // what heartbeats told last
+	silent  map[int64]bool      // uids of tables whose rows it gets no more
 }
 
 // report is how far a vgroup was read.
@@ -175,7 +176,7 @@ func (n *Node) join(c *consumer, topicName, groupName string) error {
 		if len(t.groups) >= 100 {
 			return failure(codeGroups, "Consumer group num out of range")
 		}
-		g = &group{name: groupName, topic: t, owners: map[int32]*consumer{}, stored: map[int32]int64{}, reports: map[int32]report{}}
+		g = &group{name: groupName, topic: t, owners: map[int32]*consumer{}, stored: map[int32]int64{}, reports: map[int32]report{}, silent: map[int64]bool{}}
 		t.groups[groupName] = g
 	}
 	n.lastID++

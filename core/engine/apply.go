@@ -114,6 +114,8 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	}
 	if a := meta.Alter; meta.Kind == raw.AlterSuperTable && a != nil && a.Change == raw.RenameTag {
 		return w.renameTag(ctx, meta, m)
+	} else if a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
+		return w.setTags(ctx, meta, m)
 	}
 	send := true
 	if meta.Kind == raw.AlterSuperTable {
@@ -134,9 +136,6 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	if meta.Kind != raw.CreateTables {
 		w.p.t.changed(meta, m.Vgroup)
 	}
-	if a := meta.Alter; a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
-		w.p.t.tellTagsSet()
-	}
 	if err := w.dropLeft(ctx, meta); err != nil {
 		return err
 	}
@@ -144,26 +143,6 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 		return w.afterSuper(ctx, meta.Super, m)
 	}
 	return nil
-}
-
-// tagsEndRows is the first version whose subscriptions hand out no more rows of
-// a child table once a tag of it was set.
-var tagsEndRows = core.Version{3, 3, 5, 0}
-
-// tellTagsSet warns once of what the servers do about it. Both are concerned:
-// the change that was just written at the sink ends the rows that a task of the
-// other direction reads there, and it never sees why.
-func (t *task) tellTagsSet() {
-	t.mu.Lock()
-	texts := []string{t.facts.sourceVersion, t.facts.sinkVersion}
-	t.mu.Unlock()
-	for _, text := range texts {
-		if v, err := core.ParseVersion(text); err == nil && v.AtLeast(tagsEndRows) {
-			t.drifted("tags of child tables were set: servers of version " + text +
-				" hand out no more rows of these tables to who subscribed before; `remove` the replicas and `start` them anew to have these rows")
-			return
-		}
-	}
 }
 
 // dropLeft drops by SQL what a change has dropped at the source and a sink that
@@ -223,6 +202,9 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 	d, t := meta.Delete, w.p.t
 	if mark := dropMark(w.p.plan.db.Precision); d.From == mark && d.To == mark {
 		t.expectEcho(m, d.Table)
+		return nil
+	}
+	if w.takeTagsMark(meta, m) {
 		return nil
 	}
 	if t.outlived(meta) {
@@ -292,7 +274,7 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 		}
 		mark := dropMark(w.p.plan.db.Precision)
 		err := w.ask(ctx, func(ctx context.Context) error {
-			return w.p.plan.sinkCatalog.MarkDrop(ctx, t.key.Database, d.Name, mark)
+			return w.p.plan.sinkCatalog.Announce(ctx, t.key.Database, d.Name, mark)
 		})
 		if err != nil {
 			return err
@@ -309,10 +291,13 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 	return nil
 }
 
-// dropMark is the instant of the deletes that announce a drop, in a database's
-// precision: 2199-12-31 23:58:57.
-func dropMark(precision string) int64 {
-	const seconds = 7258118337
+// dropMark is the instant of the deletes that announce a drop.
+func dropMark(precision string) int64 { return noRowsAt(precision, 0) }
+
+// noRowsAt is an instant that no row has, in a database's precision: some
+// seconds after 2199-12-31 23:58:57.
+func noRowsAt(precision string, after int64) int64 {
+	seconds := 7258118337 + after
 	switch precision {
 	case "us":
 		return seconds * int64(time.Second/time.Microsecond)

@@ -139,6 +139,7 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 		m.committed[vg] = at
 		w.p.t.meter.committed(vg, at, now)
 		w.p.t.passedEchoes(vg, at)
+		w.p.t.passedSamples(vg, at)
 	}
 	m.committedAt, m.committedSeq = now, m.applied.seq
 	w.unsettled = true // each commit is a WAL entry, which the next polls step over
@@ -191,6 +192,13 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	w.resolve(w.acked.Load())
 	w.p.changes.sampled(w, assigned, at)
 	w.sampledAt, w.sampledSeq = now, w.handed
+	if w.p.plan.sourceVersion.AtLeast(tagsEndRows) {
+		for _, a := range assigned {
+			if pos, ok := at[a.Vgroup]; ok {
+				w.p.t.sampled(a.Vgroup, pos, a.End)
+			}
+		}
+	}
 	behind := w.p.t.meter.measured(assigned, now, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0
 	for _, a := range assigned {

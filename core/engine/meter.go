@@ -50,6 +50,7 @@ type meter struct {
 
 type vgroupMeter struct {
 	current, committed, latest int64
+	rewind                     int64 // from where it is to be read again; Unknown: it is not
 	doubted                    int64 // an end that was not counted yet
 	lastAt                     time.Time
 	samples                    []sample // where the WAL ended, while it is not reached
@@ -69,7 +70,11 @@ func (v *vgroupMeter) diff() int64 {
 	if v.current == core.Unknown || v.latest == core.Unknown {
 		return core.Unknown
 	}
-	return max(0, v.latest-v.current)
+	at := v.current
+	if v.rewind != core.Unknown {
+		at = min(at, v.rewind)
+	}
+	return max(0, v.latest-at)
 }
 
 // lag is the age of the oldest sighting of an end that is not reached yet.
@@ -124,7 +129,7 @@ func newMeter(last core.Task) *meter {
 	m := &meter{vg: map[int32]*vgroupMeter{}, measuredAt: last.MeasuredAt, lastCommit: last.LastCommit,
 		minutes: series{step: 10 * time.Second, keep: minutePoints}, day: series{step: 5 * time.Minute, keep: dayPoints}}
 	for _, v := range last.Vgroups {
-		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, lastAt: v.LastAt, tickedCurrent: v.Current}
+		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, rewind: core.Unknown, lastAt: v.LastAt, tickedCurrent: v.Current}
 	}
 	return m
 }
@@ -132,7 +137,7 @@ func newMeter(last core.Task) *meter {
 func (m *meter) vgroup(id int32) *vgroupMeter {
 	v := m.vg[id]
 	if v == nil {
-		v = &vgroupMeter{current: core.Unknown, committed: core.Unknown, latest: core.Unknown, tickedCurrent: core.Unknown}
+		v = &vgroupMeter{current: core.Unknown, committed: core.Unknown, latest: core.Unknown, rewind: core.Unknown, tickedCurrent: core.Unknown}
 		m.vg[id] = v
 	}
 	return v

@@ -95,10 +95,10 @@ type Catalog interface {
 	// TableNames maps the uids of child and normal tables to their names; a
 	// table that is gone is missing from the answer.
 	TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error)
-	// MarkDrop deletes at one instant, which no row has, from a table that is
-	// about to be dropped: the statement is logged in front of the drop. It
-	// does nothing if the table does not exist.
-	MarkDrop(ctx context.Context, database, table string, at int64) error
+	// Announce deletes at one instant, which no row has, from a table: who reads
+	// the log learns by the instant what replication is about to do to the
+	// table, or has done. It does nothing if the table does not exist.
+	Announce(ctx context.Context, database, table string, at int64) error
 	// CreateStatement tells how to make a table or super table anew.
 	CreateStatement(ctx context.Context, database, table string) (core.CreateStatement, error)
 	// CreateTable succeeds if the table is there already.

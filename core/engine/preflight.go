@@ -21,6 +21,7 @@ type plan struct {
 	latest               bool
 	catalog, sinkCatalog Catalog // the pump closes them
 	facts                facts
+	sourceVersion        core.Version
 	sinkVersion          core.Version
 }
 
@@ -85,6 +86,9 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server,
 		precision: db.Precision, walRetentionS: db.WALPeriodS,
 		workers: max(1, min(pl.workers, db.Vgroups)), warnings: append(warnings, unwise...),
+	}
+	if pl.sourceVersion, err = core.ParseVersion(pl.facts.sourceVersion); err != nil {
+		return err
 	}
 	if pl.sinkVersion, err = core.ParseVersion(pl.facts.sinkVersion); err != nil {
 		return fmt.Errorf("read the version of %s: %w", pl.sinkName, err)

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -45,9 +44,10 @@ type pump struct {
 	mended  mended
 	changes *changes
 
-	plan    *plan
-	workers []*worker
-	replays sync.WaitGroup // added to under mu, never after halted
+	plan      *plan
+	freshEnds map[int32]int64 // where the WALs ended before the group was made; nil: it was there
+	workers   []*worker
+	replays   sync.WaitGroup // added to under mu, never after halted
 
 	stepMu sync.Mutex
 	step   core.Step
@@ -57,6 +57,7 @@ type pump struct {
 	haltedAt time.Time
 	cause    error
 	readyAt  time.Time // zero before every worker was ready
+	renewAt  time.Time // when to end so that the group is made anew; zero: never
 	troubles map[int]trouble
 }
 
@@ -182,7 +183,7 @@ func (p *pump) isHalted() bool {
 func (p *pump) mayDrain() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.halted || p.cause == nil && p.e.clock.Now().Sub(p.haltedAt) < drainGrace
+	return !p.halted || (p.cause == nil || p.cause == errRenew) && p.e.clock.Now().Sub(p.haltedAt) < drainGrace
 }
 
 func (p *pump) setReady() {
@@ -283,7 +284,11 @@ func (p *pump) open() error {
 			return err
 		}
 	}
-	if err := p.awaitFree(ctx); err != nil {
+	exists, err := p.awaitFree(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.renew(ctx, exists); err != nil {
 		return err
 	}
 	for _, w := range p.workers {
@@ -370,6 +375,9 @@ func (p *pump) settle(ctx context.Context) error {
 		}
 	}
 	p.t.began(p.plan)
+	if p.t.rewindsLeft() {
+		p.renewSoon()
+	}
 	return nil
 }
 
@@ -403,24 +411,27 @@ const freeTimeout = 20 * time.Second
 // awaitFree waits until no consumer is left in the group. One that joins while
 // the server still counts on a dead one is handed its vgroups late, and only
 // while it polls. A group that stays taken is joined all the same: then settle
-// says what is wrong.
-func (p *pump) awaitFree(ctx context.Context) error {
+// says what is wrong. It reports whether there is such a group.
+func (p *pump) awaitFree(ctx context.Context) (exists bool, err error) {
 	p.doing("wait for the group to be free")
 	deadline := p.e.clock.Now().Add(freeTimeout)
 	for {
 		subs, err := p.plan.catalog.Subscriptions(ctx, p.plan.topic)
 		if err != nil {
-			return err
+			return false, err
 		}
-		taken := slices.ContainsFunc(subs, func(s core.Subscription) bool {
-			return s.Group == p.plan.group && s.Consumer != ""
-		})
+		exists, taken := false, false
+		for _, s := range subs {
+			if s.Group == p.plan.group {
+				exists, taken = true, taken || s.Consumer != ""
+			}
+		}
 		if !taken || p.e.clock.Now().After(deadline) {
-			return nil
+			return exists, nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-p.e.clock.After(settlePause):
 		}
 	}

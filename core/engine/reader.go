@@ -49,6 +49,7 @@ type worker struct {
 	held        map[int32]bool
 	parked      []*job // of the held vgroups, in the order they were handed over
 	parkedBytes int64
+	before      map[int32]int64 // the offset of the last message that was applied, by vgroup
 
 	assigned []core.Assignment
 	nudged   bool // polled before the vgroups were handed out
@@ -72,7 +73,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 	now := p.e.clock.Now()
 	return &worker{
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
-		wake: make(chan struct{}, 1), held: map[int32]bool{},
+		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{},
 		wait: p.e.cfg.Engine.PollWaitMin.Duration, lastPoll: now, progressed: now, marks: newMarks(),
 	}
 }
@@ -115,6 +116,9 @@ func (w *worker) position(ctx context.Context, a *core.Assignment, stored int64)
 		at = a.Begin
 	}
 	if applied, ok := w.p.t.remembered(w.p.plan, a.Vgroup); ok && applied <= a.End {
+		if stored == core.Unknown {
+			at = applied // a group that begins at the latest is not where the task stood
+		}
 		at = max(at, applied)
 	}
 	if at == a.Offset && !w.nudged || at < a.Begin {
@@ -147,6 +151,8 @@ func (w *worker) begin(ctx context.Context) error {
 			return err
 		}
 		w.marks.base(a.Vgroup, a.Offset)
+		w.before[a.Vgroup] = a.Offset
+		w.p.base(a)
 		w.p.t.rereadEchoes(a.Vgroup, a.Offset)
 		w.p.t.meter.start(a, offset)
 	}
@@ -261,6 +267,10 @@ func (w *worker) between(ctx context.Context) error {
 		if err := w.tolerate(w.sample(ctx, now)); err != nil {
 			return err
 		}
+	}
+	if w.p.renewDue(now) {
+		w.p.halt(errRenew)
+		return nil
 	}
 	if w.marks.due(now, &w.p.e.cfg.Engine) {
 		return w.tolerate(w.commit(ctx, false))

@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -209,6 +211,14 @@ func (t *task) keep(now time.Time) store.Task {
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
 	rec.Dropped = append([]int64(nil), t.rec.Dropped...)
 	rec.Altered = append([]store.Altered(nil), t.rec.Altered...)
+	rec.Announced, rec.Rewinds = maps.Clone(t.rec.Announced), maps.Clone(t.rec.Rewinds)
+	rec.Samples = nil
+	for vg, list := range t.rec.Samples {
+		if rec.Samples == nil {
+			rec.Samples = map[int32][]store.Sample{}
+		}
+		rec.Samples[vg] = slices.Clone(list)
+	}
 	rec.Last = last
 	return rec
 }

@@ -51,8 +51,18 @@ type task struct {
 	facts   facts
 	pump    *pump
 	urgent  bool // to be persisted with the next flush, whatever kind it is
-	// unsavedNotes says that rec.Echoes or rec.Dropped differ from what is on disk.
+	// unsavedNotes says that the notes in rec (Echoes and those below them)
+	// differ from what is on disk.
 	unsavedNotes bool
+	// reread is up to where vgroups had been applied that are read again.
+	reread map[int32]int64
+	// tagged are fingerprints of the last changes of tags that were read; missed
+	// are those of them whose table the sink did not have.
+	tagged, missed []uint64
+
+	// Of the supervisor, and of the pump while there is one (see tagged.go).
+	renewal bool      // the consumer group is to be made anew
+	renewed time.Time // when it was, last
 }
 
 // facts are what the last preflight learned.
@@ -222,7 +232,7 @@ func (t *task) stopping(p *pump, cancel context.CancelFunc) stateFunc {
 		cancel()
 		<-p.done
 	}
-	if err := p.err; err != nil && !errors.Is(err, context.Canceled) {
+	if err := p.err; err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errRenew) {
 		t.remember(err)
 	}
 	want, _ := t.wanted()
@@ -239,6 +249,9 @@ func (t *task) after(p *pump) stateFunc {
 	switch {
 	case t.e.hard.Err() != nil:
 		return t.stopped
+	case errors.Is(err, errRenew):
+		t.renewal = true
+		return t.live
 	case err == nil:
 		// Nobody asked it to stop: cannot happen, and must not spin.
 		err = errors.New("the pump ended without a reason")

@@ -108,6 +108,7 @@ func (w *worker) resume(ctx context.Context) error {
 // finished gives back what an applied message has held.
 func (w *worker) finished(j *job) {
 	w.p.t.applied(j.it.m)
+	w.before[j.it.m.Vgroup] = j.it.m.Offset
 	w.q.written(j.it)
 	j.it.m.Release()
 }

@@ -44,6 +44,20 @@ type Task struct {
 	// Altered are the changes of super tables that destroyed something and were
 	// applied, for the same reason.
 	Altered []Altered `json:"altered,omitempty"`
+	// Samples are by vgroup, from the oldest on that may still be needed.
+	Samples map[int32][]Sample `json:"samples,omitempty"`
+	// Rewinds are the positions from which vgroups are to be read again, as
+	// soon as the consumer group has been made anew; Announced are those of
+	// changes that were announced and not seen yet.
+	Rewinds   map[int32]int64 `json:"rewinds,omitempty"`
+	Announced map[int32]int64 `json:"announced,omitempty"`
+}
+
+// Sample says that everything below Position had been read when the WAL ended
+// at End.
+type Sample struct {
+	Position int64 `json:"position"`
+	End      int64 `json:"end"`
 }
 
 // Altered is a change of a super table: its id at the source, and the versions

@@ -67,12 +67,12 @@ func (c *catalog) TableNames(ctx context.Context, database string, uids []int64)
 	return names, nil
 }
 
-// MarkDrop implements engine.Catalog. A table that does not exist, or that goes
+// Announce implements engine.Catalog. A table that does not exist, or that goes
 // meanwhile, needs no mark.
-func (c *catalog) MarkDrop(ctx context.Context, database, table string, at int64) error {
+func (c *catalog) Announce(ctx context.Context, database, table string, at int64) error {
 	t, err := c.Describe(ctx, database, table)
 	if err == nil && len(t.Columns) > 0 {
-		err = c.exec(ctx, fmt.Sprintf("announce the drop of %q at %s", table, c.ep),
+		err = c.exec(ctx, fmt.Sprintf("announce a change of %q at %s", table, c.ep),
 			fmt.Sprintf("delete from %s where %s = %d", qualified(database, table), QuoteIdent(t.Columns[0].Name), at))
 	}
 	var e *core.Error

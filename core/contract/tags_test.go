@@ -1,0 +1,75 @@
+package contract
+
+import (
+	"fmt"
+	"testing"
+
+	"tdreplica/core"
+)
+
+// TestHazardTagsSet sets tags of child tables. Servers take such tables out of
+// every subscription that exists, on the side where it was done and, when the
+// change was replicated, on the other one too.
+func TestHazardTagsSet(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { tagsSet(e, n) })
+		})
+	}
+}
+
+func tagsSet(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int, h varchar(8))", db))
+	in := e.runProcess()
+	there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+	rows := 0
+	write := func(s *side) {
+		rows++
+		for c := range 6 {
+			e.exec(s, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d,'x') values(%d,%d)", db, c, db, c, loadEpoch+rows, rows))
+		}
+	}
+	set := func(s *side, c, g int) {
+		e.exec(s, fmt.Sprintf("alter table %s.c%d set tag g = %d", db, c, g))
+	}
+	settled := func() {
+		e.Helper()
+		in.caughtUp(there, back)
+		in.caughtUp(there, back)
+		for _, s := range []*side{e.a, e.b} {
+			if n := e.rowsOf(s, db); n != 6*rows {
+				e.Fatalf("%d rows are at %s of %d", n, s.name, 6*rows)
+			}
+		}
+		e.equal(e.a, e.b, db)
+	}
+	write(e.a)
+	set(e.a, 1, 7) // what was just written may not have been read yet
+	set(e.a, 2, 8)
+	write(e.a)
+	set(e.a, 1, 9)
+	settled()
+	write(e.b) // who reads there never saw the change
+	settled()
+	// A task that is down meanwhile.
+	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: there, Actor: testActor}); err != nil {
+		e.Fatal(err)
+	}
+	in.waitState(core.TaskKey{Replica: there, Database: db}, core.Stopped)
+	write(e.a)
+	set(e.a, 3, 1)
+	write(e.a)
+	in.begin(core.StartRequest{ID: there})
+	settled()
+	// Changes of both sides and a crash in between.
+	set(e.a, 4, 1)
+	set(e.b, 5, 1)
+	in.kill()
+	write(e.a)
+	in.launch()
+	settled()
+	write(e.b)
+	settled()
+	e.staysAtRest(db)
+}

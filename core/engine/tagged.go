@@ -1,0 +1,412 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"hash/fnv"
+	"maps"
+	"slices"
+	"time"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+	"tdreplica/core/store"
+)
+
+// From 3.3.5.0 on, setting a tag of a child table takes this table out of every
+// subscription that exists: its rows are handed out no more, not even those from
+// before that were not read yet (docs/protocol.md, section 9). A consumer group
+// that is made after the change gets them all. So when a task comes to such a
+// change it leaves its group, drops it, makes it anew and goes back, in that
+// vgroup, to a position that it had reached before the change was made.
+//
+// Samples tell which position that is: each says that everything below Position
+// had been read when the WAL ended at End. What is behind End was not there yet
+// and cannot have kept back anything below Position.
+//
+// A change that replication makes at the sink does the same to whoever reads
+// there, and is kept back from them. So it is announced in the sink's log, in
+// front and behind, by deletes at instants that no row has.
+
+const (
+	// maxReadSamples bounds what is remembered of one vgroup. With fewer of them a
+	// task that is far behind goes back further than it must.
+	maxReadSamples = 64
+	// renewAfter gathers changes that come together, renewPace keeps an
+	// application that sets tags all the time from stopping the flow.
+	renewAfter = time.Second
+	// maxTagged covers a batch of changes (1,000) in every vgroup of a few.
+	maxTagged = 4096
+	renewPace = 5 * time.Second
+)
+
+// tagsEndRows is the first version whose subscriptions hand out no more rows of
+// a child table once a tag of it was set.
+var tagsEndRows = core.Version{3, 3, 5, 0}
+
+// errRenew ends a pump whose subscription must be made anew.
+var errRenew = errors.New("tags were set: the subscription is made anew")
+
+// setTags writes the change of a child table's tags between its announcements.
+func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	t := w.p.t
+	if t.appliedBefore(meta, m) {
+		return nil // read again because of what it did to the subscription
+	}
+	here, err := w.describe(ctx, w.p.plan.sinkCatalog, meta.Alter.Table)
+	if err != nil {
+		return err
+	}
+	if here == nil {
+		// The rows that made the table were kept back, or it was dropped since.
+		// If it comes when the vgroup is read again, this is to follow.
+		if t.noteMissed(meta, m.Vgroup) {
+			w.tagsWereSet(m, core.Unknown)
+		}
+		return nil
+	}
+	announce := func(mark int64) error {
+		if !w.p.plan.sinkVersion.AtLeast(tagsEndRows) {
+			return nil
+		}
+		return w.ask(ctx, func(ctx context.Context) error {
+			return w.p.plan.sinkCatalog.Announce(ctx, t.key.Database, meta.Alter.Table, mark)
+		})
+	}
+	if err := announce(tagsMark(w.p.plan.db.Precision, false)); err != nil {
+		return err
+	}
+	if err := w.insist(ctx, meta.Item.Message(m)); err != nil {
+		return err
+	}
+	if err := announce(tagsMark(w.p.plan.db.Precision, true)); err != nil {
+		return err
+	}
+	t.changed(meta, m.Vgroup)
+	t.noteTagged(meta, m.Vgroup)
+	w.tagsWereSet(m, core.Unknown)
+	return nil
+}
+
+// takeTagsMark takes note of an announcement and reports whether it was one.
+func (w *worker) takeTagsMark(meta *raw.Meta, m *core.Message) bool {
+	d := meta.Delete
+	if d.From != d.To {
+		return false
+	}
+	precision := w.p.plan.db.Precision
+	switch d.From {
+	case tagsMark(precision, false):
+		w.p.t.tagsAnnounced(m.Vgroup, w.p.t.unspoiled(m.Vgroup, w.before[m.Vgroup]))
+	case tagsMark(precision, true):
+		from := w.p.t.takeAnnounced(m.Vgroup)
+		if !w.p.t.appliedBefore(meta, m) {
+			w.p.t.noteTagged(meta, m.Vgroup)
+			w.tagsWereSet(m, from)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// tagsWereSet plans to read a vgroup again. from is where, or Unknown.
+func (w *worker) tagsWereSet(m *core.Message, from int64) {
+	t := w.p.t
+	if !w.p.plan.sourceVersion.AtLeast(tagsEndRows) || t.subscribedSince(m) {
+		return
+	}
+	if from == core.Unknown {
+		from = t.unspoiled(m.Vgroup, w.before[m.Vgroup])
+	}
+	t.mu.Lock()
+	if at, ok := t.rec.Rewinds[m.Vgroup]; !ok || from < at {
+		t.rec.Rewinds = with(t.rec.Rewinds, m.Vgroup, from)
+		t.unsavedNotes = true
+	}
+	t.mu.Unlock()
+	t.meter.owes(m.Vgroup, from)
+	w.p.renewSoon()
+}
+
+func (t *task) tagsAnnounced(vgroup int32, from int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.rec.Announced[vgroup]; !ok {
+		t.rec.Announced = with(t.rec.Announced, vgroup, from)
+		t.unsavedNotes = true
+	}
+}
+
+func (t *task) takeAnnounced(vgroup int32) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	from, ok := t.rec.Announced[vgroup]
+	if !ok {
+		return core.Unknown
+	}
+	delete(t.rec.Announced, vgroup)
+	t.unsavedNotes = true
+	return from
+}
+
+func with(m map[int32]int64, vgroup int32, v int64) map[int32]int64 {
+	if m == nil {
+		m = map[int32]int64{}
+	}
+	m[vgroup] = v
+	return m
+}
+
+// sampled remembers that a vgroup was read up to position when its WAL ended at
+// end.
+func (t *task) sampled(vgroup int32, position, end int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.rec.Samples[vgroup]
+	n := len(list)
+	switch {
+	case n > 0 && list[n-1].End >= end:
+		list[n-1].Position = max(list[n-1].Position, position)
+		return
+	case n == maxReadSamples:
+		for i := 1; i < n/2; i++ {
+			list[i] = list[2*i]
+		}
+		list = list[:n/2]
+	}
+	if t.rec.Samples == nil {
+		t.rec.Samples = map[int32][]store.Sample{}
+	}
+	t.rec.Samples[vgroup] = append(list, store.Sample{Position: position, End: end})
+}
+
+// subscribed begins the samples of a vgroup with those of a group that was made
+// when its WAL ended at end, or later.
+func (t *task) subscribed(vgroup int32, position, end int64) {
+	t.mu.Lock()
+	delete(t.rec.Samples, vgroup)
+	t.mu.Unlock()
+	t.sampled(vgroup, position, end)
+}
+
+// passedSamples forgets what only concerns changes below a committed offset.
+func (t *task) passedSamples(vgroup int32, committed int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.rec.Samples[vgroup]
+	for len(list) > 1 && list[1].End <= committed {
+		list = list[1:]
+	}
+	if t.rec.Samples != nil {
+		t.rec.Samples[vgroup] = list
+	}
+}
+
+// unspoiled is a position up to which a change at or behind version has kept
+// nothing back.
+func (t *task) unspoiled(vgroup int32, version int64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := version
+	for i, s := range t.rec.Samples[vgroup] {
+		if i > 0 && s.End > version {
+			break
+		}
+		at = s.Position
+	}
+	return at
+}
+
+// subscribedSince reports whether the group was made after this message, which
+// therefore has done nothing to it.
+func (t *task) subscribedSince(m *core.Message) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.rec.Samples[m.Vgroup]
+	return len(list) > 0 && m.Offset <= list[0].End
+}
+
+// appliedBefore reports whether a change is one that is read again. Changes
+// come in batches, and where a batch ends is another place each time; so the
+// last ones are also recognised by what they hold, which is when they were made.
+func (t *task) appliedBefore(meta *raw.Meta, m *core.Message) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mark := fingerprint(meta, m.Vgroup)
+	again := m.Offset <= t.reread[m.Vgroup] || slices.Contains(t.tagged, mark)
+	return again && !slices.Contains(t.missed, mark)
+}
+
+// noteMissed remembers a change of a table that the sink did not have, and
+// reports whether that is news.
+func (t *task) noteMissed(meta *raw.Meta, vgroup int32) bool {
+	mark := fingerprint(meta, vgroup)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := slices.Contains(t.missed, mark)
+	t.missed = appendPrint(t.missed, mark)
+	return !known
+}
+
+// noteTagged remembers a change whose consequence is drawn.
+func (t *task) noteTagged(meta *raw.Meta, vgroup int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	mark := fingerprint(meta, vgroup)
+	t.missed = slices.DeleteFunc(t.missed, func(p uint64) bool { return p == mark })
+	t.tagged = appendPrint(t.tagged, mark)
+}
+
+// appendPrint forgets the oldest beyond maxTagged.
+func appendPrint(list []uint64, mark uint64) []uint64 {
+	if slices.Contains(list, mark) {
+		return list
+	}
+	if n := len(list); n >= maxTagged {
+		list = slices.Delete(list, 0, n-maxTagged+1)
+	}
+	return append(list, mark)
+}
+
+func fingerprint(meta *raw.Meta, vgroup int32) uint64 {
+	h := fnv.New64a()
+	h.Write(binary.LittleEndian.AppendUint32(nil, uint32(vgroup)))
+	h.Write(meta.Item.Payload)
+	return h.Sum64()
+}
+
+// renewSoon has the subscription made anew before long.
+func (p *pump) renewSoon() {
+	now := p.e.clock.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.renewAt.IsZero() {
+		p.renewAt = now.Add(renewAfter)
+		if soonest := p.t.renewed.Add(renewPace); soonest.After(p.renewAt) {
+			p.renewAt = soonest
+		}
+	}
+}
+
+// renewDue reports whether it is time for it.
+func (p *pump) renewDue(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.renewAt.IsZero() && !now.Before(p.renewAt)
+}
+
+// renew drops the consumer group if that is due, and notes where the WALs end
+// if the group is about to be made. What it goes back to is on disk before.
+// Nobody is in the group, and everything that was read is applied.
+func (p *pump) renew(ctx context.Context, exists bool) error {
+	if !p.plan.sourceVersion.AtLeast(tagsEndRows) || exists && !p.t.renewal {
+		return nil
+	}
+	ends, known, err := p.plan.catalog.WALEnds(ctx, p.t.key.Database)
+	if err != nil {
+		return err
+	}
+	p.freshEnds = map[int32]int64{}
+	if known {
+		p.freshEnds = ends
+	}
+	if !p.t.renewal {
+		return nil
+	}
+	p.doing("make the subscription anew")
+	t := p.t
+	t.mu.Lock()
+	rewinds := maps.Clone(t.rec.Rewinds)
+	t.mu.Unlock()
+	reread := map[int32]int64{}
+	for vg, from := range rewinds {
+		reread[vg] = t.meter.rewind(vg, from)
+	}
+	if err := t.e.store.PutTasks(t.keep(t.e.clock.Now())); err != nil {
+		return err
+	}
+	if err := p.plan.catalog.DropGroup(ctx, p.plan.topic, p.plan.group); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.rec.Rewinds, t.reread, t.urgent = nil, reread, true
+	t.mu.Unlock()
+	t.renewal, t.renewed = false, t.e.clock.Now()
+	t.say(core.LevelInfo, core.EventDDL, "tags of child tables were set: the subscription is made anew and %d vgroups are read again from before the change", len(rewinds))
+	return nil
+}
+
+// rewindsLeft reports whether a change of tags was read before the task ended,
+// and the subscription was not made anew.
+func (t *task) rewindsLeft() bool {
+	t.mu.Lock()
+	rewinds := maps.Clone(t.rec.Rewinds)
+	t.mu.Unlock()
+	for vg, from := range rewinds {
+		t.meter.owes(vg, from)
+	}
+	return len(rewinds) > 0
+}
+
+// base is the first sample of a vgroup that is about to be read.
+func (p *pump) base(a core.Assignment) {
+	t := p.t
+	switch end, ok := p.freshEnds[a.Vgroup]; {
+	case !p.plan.sourceVersion.AtLeast(tagsEndRows):
+	case p.freshEnds != nil && ok:
+		t.subscribed(a.Vgroup, a.Offset, end)
+	case p.freshEnds != nil:
+		t.subscribed(a.Vgroup, a.Offset, max(a.Offset, t.meter.latest(a.Vgroup)))
+	default:
+		t.mu.Lock()
+		known := len(t.rec.Samples[a.Vgroup]) > 0
+		t.mu.Unlock()
+		if !known {
+			t.sampled(a.Vgroup, a.Offset, a.Offset)
+		}
+	}
+}
+
+// tagsMark is the instant of the deletes that announce, in front and behind,
+// that tags of a child table are set.
+func tagsMark(precision string, behind bool) int64 {
+	if behind {
+		return noRowsAt(precision, 2)
+	}
+	return noRowsAt(precision, 1)
+}
+
+// rewind goes back to a position below the one that was reached, and returns
+// the latter.
+func (m *meter) rewind(vgroup int32, to int64) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := m.vgroup(vgroup)
+	was := v.current
+	v.rewind = core.Unknown
+	if to < was {
+		v.current, m.changed = to, true
+	}
+	return was
+}
+
+// latest is where a vgroup's WAL was seen to end; Unknown if it was not.
+func (m *meter) latest(vgroup int32) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.vg[vgroup]; v != nil {
+		return v.latest
+	}
+	return core.Unknown
+}
+
+// owes shows a vgroup as behind by what is to be read again.
+func (m *meter) owes(vgroup int32, from int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if v := m.vgroup(vgroup); v.rewind == core.Unknown || from < v.rewind {
+		v.rewind, m.changed, m.level = from, true, false
+	}
+}
