@@ -96,7 +96,7 @@ var english = text{
 	Idle:             "idle",
 	Up:               "up",
 	ReadOnly:         "read-only",
-	WorstLag:         "worst lag",
+	WorstLag:         "max lag",
 	CountTasks:       "%d tasks",
 	TasksTitle:       "Tasks",
 	Marked:           "%d marked",

@@ -296,7 +296,7 @@ func (a *app) totals(s *core.Snapshot) []part {
 		}
 	}
 	out := []part{
-		{fmt.Sprintf("%10s", size(int64(bytes))+"/s"), plain, 2},
+		{fmt.Sprintf("%10s", size(int64(bytes))+"/s"), plain, 3},
 		{fmt.Sprintf("%12s", metric(messages, "msg/s")), plain, 5},
 	}
 	if rowsKnown {
@@ -309,7 +309,7 @@ func (a *app) totals(s *core.Snapshot) []part {
 		if lag == 0 {
 			tok = dim
 		}
-		out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%6s", spanMS(lag)), tok, 3})
+		out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%6s", spanMS(lag)), tok, 2})
 	}
 	out = append(out, part{a.f(a.text.CountTasks, len(s.Tasks)), dim, 7})
 	for _, g := range []struct {

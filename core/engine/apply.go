@@ -25,7 +25,7 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		}
 		err := w.applyRows(ctx, m)
 		if w.quarantines(err) {
-			err = w.quarantine(ctx, j.it.m, m)
+			j.quarantined, err = w.quarantine(ctx, j.it.m, m)
 		}
 		return err == nil, err
 	}

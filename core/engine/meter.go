@@ -188,6 +188,7 @@ func (m *meter) applied(msg *core.Message, now time.Time) {
 	defer m.mu.Unlock()
 	m.totals.Messages++
 	m.totals.Bytes += int64(len(msg.Payload()))
+	m.totals.Rows += rows
 	m.lastApplied = now
 	v := m.vgroup(msg.Vgroup)
 	v.lastAt = now
@@ -195,7 +196,15 @@ func (m *meter) applied(msg *core.Message, now time.Time) {
 	// next sample tells where the message itself ends; waiting for it would
 	// show a lag of up to a second where there is none.
 	v.reach(msg.Offset)
-	m.totals.Rows += rows
+	m.changed = true
+}
+
+// passed takes note of a message that is in quarantine: nothing waits for it,
+// and nothing of it is at the sink.
+func (m *meter) passed(msg *core.Message) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vgroup(msg.Vgroup).reach(msg.Offset)
 	m.changed = true
 }
 

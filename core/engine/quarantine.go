@@ -31,36 +31,36 @@ func (w *worker) quarantines(err error) bool {
 
 // quarantine keeps a message of rows that the sink refused, unless a second try
 // on a new connection finds the sink in another mood. read is the message as it
-// was read, m what is to be written of it. When it returns nil the message is
-// applied or on the disk, and may be committed.
-func (w *worker) quarantine(ctx context.Context, read, m *core.Message) error {
+// was read, m what is to be written of it. Unless it returns an
+// error the message may be committed: it is on the disk if kept, else applied.
+func (w *worker) quarantine(ctx context.Context, read, m *core.Message) (kept bool, err error) {
 	w.dropSink()
 	if err := w.nap(ctx, w.p.e.cfg.Engine.RetryMin.Duration); err != nil {
-		return errHalted
+		return false, errHalted
 	}
 	refusal := w.applyRows(ctx, m)
 	if !w.quarantines(refusal) {
-		return refusal
+		return false, refusal
 	}
 	t := w.p.t
-	kept := t.describeRefused(read, refusal, w.p.plan.db.Precision)
-	added, err := w.p.e.store.Quarantine(kept, read.Payload(), int64(w.p.e.cfg.Engine.Quarantine))
+	record := t.describeRefused(read, refusal, w.p.plan.db.Precision)
+	added, err := w.p.e.store.Quarantine(record, read.Payload(), int64(w.p.e.cfg.Engine.Quarantine))
 	switch {
 	case errors.Is(err, store.ErrQuarantineFull):
-		return &core.Error{
+		return false, &core.Error{
 			Class: core.ClassOperator, Op: "put a refused message in quarantine", Text: err.Error() + "; " + refusal.Error(), Err: refusal,
 			Hint: "replay or discard what is in quarantine, or raise engine.quarantine_bytes; the message was not skipped, `restart` tries it again",
 		}
 	case err != nil:
-		return &core.Error{
+		return false, &core.Error{
 			Class: core.ClassOperator, Op: "put a refused message in quarantine", Err: err,
 			Hint: "make room in the state directory, or mend it; the message was not skipped, `restart` tries it again",
 		}
 	}
 	if added {
-		t.say(core.LevelError, core.EventError, "rows were put in quarantine as %s: %s", kept.ID, kept.Error)
+		t.say(core.LevelError, core.EventError, "rows were put in quarantine as %s: %s", record.ID, record.Error)
 	}
-	return nil
+	return true, nil
 }
 
 // describeRefused tells what is in a message and why it was refused.

@@ -15,6 +15,8 @@ type job struct {
 	it    item
 	metas []raw.Meta // once it was taken apart
 	next  int        // the first that is not applied
+
+	quarantined bool
 }
 
 // write applies what the reader hands over, one message at a time, until the
@@ -107,7 +109,11 @@ func (w *worker) resume(ctx context.Context) error {
 
 // finished gives back what an applied message has held.
 func (w *worker) finished(j *job) {
-	w.p.t.applied(j.it.m)
+	if j.quarantined {
+		w.p.t.meter.passed(j.it.m)
+	} else {
+		w.p.t.applied(j.it.m)
+	}
 	w.before[j.it.m.Vgroup] = j.it.m.Offset
 	w.q.written(j.it)
 	j.it.m.Release()

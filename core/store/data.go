@@ -19,6 +19,10 @@ const maxEvents = 10_000
 func each[T any](tx *bolt.Tx, bucket []byte, f func(*T)) error {
 	return tx.Bucket(bucket).ForEach(func(k, v []byte) error {
 		rec := new(T)
+		v, err := unseal(tx, bucket, k, v)
+		if err != nil {
+			return err
+		}
 		if err := json.Unmarshal(v, rec); err != nil {
 			return fmt.Errorf("decode record %q of %s: %w", k, bucket, err)
 		}
@@ -32,7 +36,7 @@ func put(tx *bolt.Tx, bucket, key []byte, rec any) error {
 	if err != nil {
 		return fmt.Errorf("encode record %q of %s: %w", key, bucket, err)
 	}
-	return tx.Bucket(bucket).Put(key, v)
+	return write(tx, bucket, key, seal(bucket, key, v))
 }
 
 // taskKey separates by a byte that no id contains, so that the tasks of
@@ -100,7 +104,7 @@ func putTasks(tx *bolt.Tx, tasks []Task) error {
 // DeleteTask forgets a task. It succeeds if there is none.
 func (s *Store) DeleteTask(replica, database string) error {
 	err := s.db.Update(func(tx *bolt.Tx) error {
-		return tx.Bucket(bucketTasks).Delete(taskKey(replica, database))
+		return write(tx, bucketTasks, taskKey(replica, database), nil)
 	})
 	return writing("task "+replica+"/"+database, err)
 }
@@ -117,11 +121,11 @@ func (s *Store) DeleteReplica(id string) error {
 			return err
 		}
 		for _, k := range keys {
-			if err := tx.Bucket(bucketTasks).Delete(k); err != nil {
+			if err := write(tx, bucketTasks, k, nil); err != nil {
 				return err
 			}
 		}
-		return tx.Bucket(bucketReplicas).Delete([]byte(id))
+		return write(tx, bucketReplicas, []byte(id), nil)
 	})
 	return writing("replica "+id, err)
 }
@@ -180,6 +184,10 @@ func (s *Store) Events(after uint64, limit int) ([]core.Event, error) {
 				return nil
 			}
 			var e core.Event
+			v, err := unseal(tx, bucketEvents, k, v)
+			if err != nil {
+				return err
+			}
 			if err := json.Unmarshal(v, &e); err != nil {
 				return fmt.Errorf("decode event %d: %w", binary.BigEndian.Uint64(k), err)
 			}
@@ -222,6 +230,10 @@ func (s *Store) Snapshot() (*core.Snapshot, error) {
 	snap := &core.Snapshot{At: time.Now(), Replicas: []core.Replica{}, Tasks: []core.Task{}}
 	err := s.db.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(bucketMeta).Get(keyInstance); v != nil {
+			v, err := unseal(tx, bucketMeta, keyInstance, v)
+			if err != nil {
+				return err
+			}
 			return json.Unmarshal(v, &snap.Instance)
 		}
 		return nil

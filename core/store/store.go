@@ -24,7 +24,7 @@ import (
 
 // Format is the version of the state file's layout that this build reads and
 // writes. It changes when older builds could no longer read the file rightly.
-const Format = 1
+const Format = 2
 
 const (
 	// openTimeout is how long Open waits for commands that are just reading.
@@ -41,6 +41,7 @@ var (
 	keyFormat   = []byte("format")
 	keyID       = []byte("instance_id")
 	keyInstance = []byte("instance")
+	keyTotal    = []byte("total") // see seal.go
 )
 
 // ErrNoState is returned by OpenReadOnly where no instance ever ran.
@@ -96,7 +97,11 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, lock: lock}
-	if err := s.open(&bolt.Options{Timeout: openTimeout}); err != nil {
+	err = s.create()
+	if err == nil {
+		err = s.open(statePath(dir), &bolt.Options{Timeout: openTimeout})
+	}
+	if err != nil {
 		lock.release()
 		return nil, err
 	}
@@ -104,6 +109,26 @@ func Open(dir string) (*Store, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// create makes the file where there is none. It is made under another name
+// first: one that a full disk has cut short would look damaged.
+func (s *Store) create() error {
+	path := statePath(s.dir)
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil // what else may be wrong with it shows when it is opened
+	}
+	unfinished := path + ".new"
+	if err := os.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("make a new state file: %w", err)
+	}
+	if err := s.open(unfinished, &bolt.Options{Timeout: openTimeout}); err != nil {
+		return err
+	}
+	if err := errors.Join(s.db.Close(), os.Rename(unfinished, path)); err != nil {
+		return fmt.Errorf("make a new state file: %w", err)
+	}
+	return nil
 }
 
 // checkDirectory refuses a directory in which others could replace the control
@@ -133,7 +158,7 @@ func OpenReadOnly(dir string) (*Store, error) {
 		return nil, &LockedError{Dir: dir, PID: pid}
 	}
 	s := &Store{dir: dir}
-	if err := s.open(&bolt.Options{Timeout: readTimeout, ReadOnly: true}); err != nil {
+	if err := s.open(statePath(dir), &bolt.Options{Timeout: readTimeout, ReadOnly: true}); err != nil {
 		return nil, err
 	}
 	if err := s.quarantine.open(dir, false); err != nil {
@@ -144,8 +169,7 @@ func OpenReadOnly(dir string) (*Store, error) {
 
 // open opens the file and reads all of it once, so that damage shows here, as
 // an error, and not later in the middle of something.
-func (s *Store) open(opts *bolt.Options) (err error) {
-	path := statePath(s.dir)
+func (s *Store) open(path string, opts *bolt.Options) (err error) {
 	corrupt := func(cause error) error {
 		return &FormatError{
 			Path: path, Text: "the file is damaged", Err: cause,
@@ -181,7 +205,7 @@ func (s *Store) open(opts *bolt.Options) (err error) {
 		var fe *FormatError
 		var se *json.SyntaxError
 		var te *json.UnmarshalTypeError
-		if !errors.As(err, &fe) && (errors.As(err, &se) || errors.As(err, &te)) {
+		if !errors.As(err, &fe) && (errors.As(err, &se) || errors.As(err, &te) || errors.Is(err, errDamaged)) {
 			return corrupt(err)
 		}
 		return err
@@ -193,15 +217,24 @@ func (s *Store) open(opts *bolt.Options) (err error) {
 // every record.
 func (s *Store) prepare(readOnly bool) error {
 	if !readOnly {
-		if err := s.db.Update(s.initialise); err != nil {
-			return fmt.Errorf("prepare the state file: %w", err)
+		for _, step := range []func(*bolt.Tx) error{s.initialise, upgrade} {
+			if err := s.db.Update(step); err != nil {
+				return fmt.Errorf("prepare the state file: %w", err)
+			}
 		}
 	}
 	return s.db.View(func(tx *bolt.Tx) error {
 		if err := s.checkFormat(tx); err != nil {
 			return err
 		}
-		s.id = string(tx.Bucket(bucketMeta).Get(keyID))
+		id, err := unseal(tx, bucketMeta, keyID, tx.Bucket(bucketMeta).Get(keyID))
+		if err != nil {
+			return err
+		}
+		s.id = string(id)
+		if err := checkTotal(tx); err != nil {
+			return err
+		}
 		if err := each(tx, bucketReplicas, func(*Replica) {}); err != nil {
 			return err
 		}
@@ -227,7 +260,7 @@ func (s *Store) initialise(tx *bolt.Tx) error {
 	}
 	id := strings.ToLower(base32.StdEncoding.EncodeToString(random))[:6]
 	meta := tx.Bucket(bucketMeta)
-	if err := meta.Put(keyID, []byte(id)); err != nil {
+	if err := write(tx, bucketMeta, keyID, seal(bucketMeta, keyID, []byte(id))); err != nil {
 		return err
 	}
 	return meta.Put(keyFormat, []byte(strconv.Itoa(Format)))
@@ -246,10 +279,10 @@ func (s *Store) checkFormat(tx *bolt.Tx) error {
 	case err != nil:
 		return wrong("it has no format version", "move it away, or restore it from a backup")
 	case found > Format:
-		return wrong(fmt.Sprintf("its format %d is newer than this build, which reads format %d", found, Format),
+		return wrong(fmt.Sprintf("its format %d is newer than this build, which reads formats up to %d", found, Format),
 			"use the newer tdreplica that wrote it")
-	case found < Format:
-		return wrong(fmt.Sprintf("its format %d is older than this build can read (format %d)", found, Format),
+	case found < 1:
+		return wrong(fmt.Sprintf("its format %d is older than this build can read (format 1 to %d)", found, Format),
 			"use the older tdreplica that wrote it")
 	}
 	return nil

@@ -178,7 +178,7 @@ func TestHelperOwner(t *testing.T) {
 
 func TestFilesOfOtherFormats(t *testing.T) {
 	for _, c := range []struct{ format, want string }{
-		{"2", "newer than this build"},
+		{"3", "newer than this build"},
 		{"0", "older than this build"},
 		{"x", "no format version"},
 	} {
