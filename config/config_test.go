@@ -123,7 +123,7 @@ func TestSecretsStayOutOfProblemsAndRendering(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := c.Redacted()
-	for _, want := range []string{`url = "http://root:***@a:6041"`, `source = "a"`, `sink = "https://u:***@b:6041"`, `retry_max = "1m"`, `queue_bytes = "64MB"`} {
+	for _, want := range []string{`url = "http://root:***@a:6041"`, `source = "a"`, `sink = "https://u:***@b:6041"`, `retry_max = "15s"`, `queue_bytes = "64MB"`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the rendering lacks %s:\n%s", want, text)
 		}

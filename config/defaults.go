@@ -15,7 +15,7 @@ func Default() *Config {
 			CommitInterval: Duration{time.Second},
 			CommitMessages: 10000,
 			RetryMin:       Duration{500 * time.Millisecond},
-			RetryMax:       Duration{60 * time.Second},
+			RetryMax:       Duration{15 * time.Second},
 			RequestTimeout: Duration{30 * time.Second},
 			WriteTimeout:   Duration{5 * time.Minute},
 			PollWaitMin:    Duration{20 * time.Millisecond},
