@@ -54,6 +54,28 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
+// schedules is how many of the numbered ones are tried.
+var schedules = flag.Int("schedules", shards, "random schedules, the same in every run, that TestConvergenceNumbered tries")
+
+// TestConvergenceNumbered lets schedules happen that are random and the same in
+// every run, so that what fails for one person can be tried by another.
+func TestConvergenceNumbered(t *testing.T) {
+	numbered := rapid.Custom(drawSchedule)
+	for shard := range shards {
+		t.Run(fmt.Sprint(shard), func(t *testing.T) {
+			t.Parallel()
+			e := &env{T: t, session: time.Second, quiet: true}
+			e.a, e.b = e.startNode("a"), e.startNode("b")
+			for n := shard; n < *schedules; n += shards {
+				s := numbered.Example(n)
+				if err := (&runner{env: e, schedule: s}).run(); err != nil {
+					t.Errorf("schedule %d: %v\n%v", n, err, s)
+				}
+			}
+		})
+	}
+}
+
 // TestConvergenceRegressions repeats schedules that once ended differently.
 func TestConvergenceRegressions(t *testing.T) {
 	for i, s := range regressions {
