@@ -37,8 +37,8 @@ bench: ## run the benchmarks
 bench-real: ## drain between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP
 	go test -run '^$$' -bench '^BenchmarkReal$$' -benchtime 1x -timeout 30m -v ./core/bench
 
-soak: ## try 10,000 random schedules of changes and faults on embedded nodes (hours)
-	go test ./core/contract -run 'TestConvergence$$' -rapid.checks 1250 -timeout 48h
+soak: ## try 10,000 random schedules of changes and faults on embedded nodes (about half an hour)
+	go test ./core/contract -run 'TestConvergence$$' -rapid.checks 1250 -timeout 12h
 
 soak-real: ## write to two real servers and kill them in turn for SOAKTIME (30m); core/contract/main_test.go says how
 	TDREPLICA_TEST_SOAK=$(SOAKTIME) go test ./core/contract -run '^TestSoak$$' -count 1 -timeout 5h -v

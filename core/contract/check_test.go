@@ -41,7 +41,7 @@ func (e *env) waitUntil(what string, ok func() (bool, string)) {
 // that was measured after the call.
 func (e *env) waitCaughtUp(c core.Controller, ids ...string) {
 	e.Helper()
-	asked := time.Now()
+	asked := e.now()
 	e.waitUntil("diff is 0", func() (bool, string) {
 		snap, err := c.Snapshot(e.Context())
 		if err != nil {

@@ -39,8 +39,7 @@ func TestConvergence(t *testing.T) {
 	for n := range shards {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			t.Parallel()
-			e := &env{T: t, session: time.Second, quiet: true}
-			e.a, e.b = e.startNode("a"), e.startNode("b")
+			e := quickEnv(t)
 			rapid.Check(t, func(rt *rapid.T) {
 				s := drawSchedule(rt)
 				r := &runner{env: e, schedule: s}
@@ -54,8 +53,17 @@ func TestConvergence(t *testing.T) {
 	}
 }
 
+// quickEnv is two nodes and engines for which time flies, since schedules
+// mostly wait. They are told apart by what they wait for and not by how long.
+func quickEnv(t *testing.T) *env {
+	t.Helper()
+	e := &env{T: t, session: 100 * time.Millisecond, clock: newQuickClock(10), quiet: true}
+	e.a, e.b = e.startNode("a"), e.startNode("b")
+	return e
+}
+
 // schedules is how many of the numbered ones are tried.
-var schedules = flag.Int("schedules", shards, "random schedules, the same in every run, that TestConvergenceNumbered tries")
+var schedules = flag.Int("schedules", 5*shards, "random schedules, the same in every run, that TestConvergenceNumbered tries")
 
 // TestConvergenceNumbered lets schedules happen that are random and the same in
 // every run, so that what fails for one person can be tried by another.
@@ -64,8 +72,7 @@ func TestConvergenceNumbered(t *testing.T) {
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			e := &env{T: t, session: time.Second, quiet: true}
-			e.a, e.b = e.startNode("a"), e.startNode("b")
+			e := quickEnv(t)
 			for n := shard; n < *schedules; n += shards {
 				s := numbered.Example(n)
 				if err := (&runner{env: e, schedule: s}).run(); err != nil {
@@ -210,14 +217,14 @@ func (r *runner) settle() error {
 	}
 	r.undo = nil
 	const patience, again = 100 * time.Second, 5 * time.Millisecond
-	asked, deadline := time.Now(), time.Now().Add(patience)
+	asked, deadline := r.now(), time.Now().Add(patience)
 	for rests := 0; rests < 2; { // what the first direction applied may concern the other
 		open, err := r.open(asked)
 		switch {
 		case err != nil:
 			return err
 		case open == "":
-			rests, asked = rests+1, time.Now()
+			rests, asked = rests+1, r.now()
 		case time.Now().After(deadline):
 			return fmt.Errorf("not at rest after %v: %s", patience, open)
 		}

@@ -111,13 +111,18 @@ func (in *instance) launchEngine() {
 	if in.opts.poison != "" {
 		cfg.Engine.OnPoison = in.opts.poison
 	}
-	eng, err := engine.New(engine.Options{
+	o := engine.Options{
 		Config:    cfg,
 		Store:     st,
 		Connector: taos.New(taos.Options{}),
 		Log:       slog.New(slog.NewTextHandler(in.logFile(), nil)),
 		Version:   "contract",
-	})
+	}
+	if in.clock != nil {
+		o.Clock = in.clock
+		cfg.Engine.PollWaitMax.Duration /= time.Duration(in.clock.times)
+	}
+	eng, err := engine.New(o)
 	if err != nil {
 		in.Fatalf("make the engine: %v", err)
 	}

@@ -39,7 +39,8 @@ type env struct {
 	// session is when an embedded node gives up a consumer whose adapter died;
 	// zero: its default.
 	session time.Duration
-	quiet   bool // whoever drives the instances shows their logs
+	clock   *quickClock // of the engines in this process; nil: the wall's
+	quiet   bool        // whoever drives the instances shows their logs
 
 	dropLater []func() // the databases of real servers
 }
@@ -109,11 +110,15 @@ var vgroupIDs atomic.Int32
 
 func (e *env) startNode(name string) *side {
 	e.Helper()
-	node, err := embedded.Start(embedded.Options{
+	o := embedded.Options{
 		Version:        e.opts.version,
 		FirstVgroupID:  vgroupIDs.Add(100),
 		SessionTimeout: e.session,
-	})
+	}
+	if e.clock != nil {
+		o.Rebalance = 5 * time.Millisecond
+	}
+	node, err := embedded.Start(o)
 	if err != nil {
 		e.Fatalf("start node %s: %v", name, err)
 	}
