@@ -60,6 +60,12 @@ type Table struct {
 	Tags    []Column
 }
 
+// TableID tells a child or normal table from another one of its name.
+type TableID struct {
+	UID    int64
+	Vgroup int32
+}
+
 // Column is a column or a tag.
 type Column struct {
 	Name   string

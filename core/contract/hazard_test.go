@@ -201,44 +201,6 @@ func TestHazardDropColumn(t *testing.T) {
 	})
 }
 
-// TestHazardMissingTable writes rows of tables that somebody dropped at the
-// sink. What the source still has is made anew; what it has dropped stays away.
-func TestHazardMissingTable(t *testing.T) {
-	scenario(t, options{}, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
-		in := e.runInstance()
-		e.exec(e.a,
-			fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int, l varchar(16))", db),
-			fmt.Sprintf("create table %s.n1(ts timestamp, v int)", db),
-			fmt.Sprintf("create table %s.c1 using %s.st tags(1,'it''s one')", db, db),
-			fmt.Sprintf("create table %s.c2 using %s.st tags(2,null)", db, db))
-		id := in.replicate(e.a, e.b, db)
-		in.caughtUp(id)
-		e.exec(e.b, "drop table "+db+".c1", "drop table "+db+".n1")
-		for _, table := range []string{"c1", "c2", "n1"} {
-			e.exec(e.a, fmt.Sprintf("insert into %s.%s values(%d,1)", db, table, loadEpoch))
-		}
-		in.caughtUp(id)
-		e.equal(e.a, e.b, db)
-
-		key := core.TaskKey{Replica: id, Database: db}
-		res, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor})
-		in.outcome(res, err, core.OutcomeStopped)
-		in.waitState(key, core.Stopped)
-		e.exec(e.b, "drop table "+db+".st")
-		e.exec(e.a,
-			fmt.Sprintf("insert into %s.c1 values(%d,2)", db, loadEpoch+1),
-			fmt.Sprintf("drop table %s.c1", db))
-		in.begin(core.StartRequest{ID: id})
-		in.caughtUp(id)
-		e.exec(e.a, fmt.Sprintf("insert into %s.c2 values(%d,2)", db, loadEpoch+1))
-		in.caughtUp(id)
-		if rows := e.query(e.b, "select v from "+db+".c2 order by ts"); len(rows) != 1 || rows[0][0] != "2" {
-			e.Errorf("table c2 holds %v at the sink, which lost it once", rows)
-		}
-	})
-}
-
 // TestHazardTypeClash has a column of one name and two types. No row is
 // guessed at: the task fails and shows both tables, at the change of the super
 // table or at the first row.

@@ -2,9 +2,9 @@ package contract
 
 import "testing"
 
-// TestOlderVersions runs the core scenarios against the protocol of older
-// servers. Real servers have one version: theirs is what the other tests see.
-func TestOlderVersions(t *testing.T) {
+// TestOtherVersions runs the core scenarios against the protocol of older servers
+// and of newer ones. Real servers have one version: theirs is what the other tests see.
+func TestOtherVersions(t *testing.T) {
 	const reason = "the version of a real server cannot be chosen; every other scenario runs at the one it has"
 	scenarios := map[string]func(*env){
 		"copy":    copyEveryType,
@@ -13,8 +13,10 @@ func TestOlderVersions(t *testing.T) {
 		"vgroups": func(e *env) { vgroups(e, 4, 2) },
 		"adapter": func(e *env) { outage(e, "a", adapter) },
 		"server":  func(e *env) { outage(e, "b", server) },
+		"drops":   func(e *env) { in := e.runInstance(); dropEcho(e, in, in) },
 	}
 	runs := map[string][]string{
+		silent:    {"copy", "two-way", "ddl", "vgroups", "adapter", "server", "drops"},
 		"3.3.8.0": {"copy"},
 		"3.3.3.0": {"copy", "two-way", "ddl", "vgroups", "adapter", "server"},
 		"3.3.2.3": {"copy", "two-way"},

@@ -29,6 +29,9 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		}
 		return err == nil, err
 	}
+	if err := w.lookAfter(ctx); err != nil {
+		return false, err
+	}
 	if j.metas == nil {
 		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {
 			return false, refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
@@ -50,6 +53,7 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	}
 	w.p.ddl.Lock()
 	defer w.p.ddl.Unlock()
+	w.forgetDropped(meta)
 	switch w.p.changes.arrive(w.p.t, m.Vgroup, meta) {
 	case mustWait:
 		return false, nil

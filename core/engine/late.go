@@ -68,7 +68,10 @@ func (w *worker) writeRows(ctx context.Context, m *core.Message) error {
 	if w.p.mended.missed(w.n) {
 		w.dropSink()
 	}
-	refusal := w.insist(ctx, m)
+	refusal := errDoubted
+	if w.landing == nil || !w.landing.doubted {
+		refusal = w.tryRows(ctx, m)
+	}
 	if !hasCode(refusal, codeMisfit, codeTableMissing) {
 		return refusal
 	}
@@ -102,7 +105,7 @@ func (w *worker) writeRows(ctx context.Context, m *core.Message) error {
 	}
 	w.dropSink() // it may have refused for what it remembered
 	rawType, payload := raw.EncodeRows(fitted, create)
-	return w.insist(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(m))
+	return w.tryRows(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(m))
 }
 
 func (w *worker) dropSink() {

@@ -95,6 +95,9 @@ type Catalog interface {
 	// TableNames maps the uids of child and normal tables to their names; a
 	// table that is gone is missing from the answer.
 	TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error)
+	// TableIDs finds child and normal tables by name; what does not exist is
+	// missing from the answer.
+	TableIDs(ctx context.Context, database string, names []string) (map[string]core.TableID, error)
 	// Announce deletes at one instant, which no row has, from a table: who reads
 	// the log learns by the instant what replication is about to do to the
 	// table, or has done. It does nothing if the table does not exist.

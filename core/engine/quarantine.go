@@ -225,7 +225,14 @@ func (p *pump) replay(ctx context.Context, m *core.Message) error {
 		if m = w.livingRows(m); m == nil {
 			return nil
 		}
-		return w.applyRows(ctx, m)
+		if err := w.applyRows(ctx, m); err != nil || w.landing == nil {
+			return err
+		}
+		gone, err := w.goneTables(ctx)
+		if err == nil && len(gone) > 0 {
+			err = errDoubted
+		}
+		return err
 	})
 }
 

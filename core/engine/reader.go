@@ -32,12 +32,13 @@ const (
 // worker is one reader and one writer. The writer's goroutine owns the sink and
 // what is put aside, the reader's owns everything else.
 type worker struct {
-	p      *pump
-	n      int
-	q      *queue
-	source Source
-	sink   Sink
-	writes lease
+	p       *pump
+	n       int
+	q       *queue
+	source  Source
+	sink    Sink
+	writes  lease
+	landing *landing // nil: the sink refuses rows of missing tables itself
 
 	probe      <-chan time.Time // nil: no probe of the sink is planned
 	probeSeq   uint64           // acked when it was planned
@@ -75,6 +76,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
 		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{},
 		wait: p.e.cfg.Engine.PollWaitMin.Duration, lastPoll: now, progressed: now, marks: newMarks(),
+		landing: newLanding(p.plan.sinkVersion),
 	}
 }
 

@@ -25,10 +25,16 @@ type job struct {
 func (w *worker) write(ctx context.Context) error {
 	for {
 		it, ok, over := w.q.take()
-		if over || !w.p.mayDrain() {
+		if !w.p.mayDrain() {
 			return nil
 		}
 		var err error
+		if !ok || w.lookDue() {
+			err = w.lookAfter(ctx)
+		}
+		if over || err != nil {
+			return err
+		}
 		if ok {
 			err = w.proceed(ctx, &job{it: it})
 		} else {
@@ -56,7 +62,7 @@ func (w *worker) proceed(ctx context.Context, j *job) error {
 		}
 	}
 	if done {
-		w.finished(j)
+		w.wrote(j)
 	} else {
 		w.held[j.it.m.Vgroup] = true
 		w.parked = append(w.parked, j)
@@ -88,7 +94,7 @@ func (w *worker) resume(ctx context.Context) error {
 			}
 			if done {
 				w.parkedBytes -= j.it.m.Size()
-				w.finished(j)
+				w.wrote(j)
 				continue
 			}
 			still[vg] = true
@@ -124,6 +130,11 @@ func (w *worker) acknowledge() {
 	acked := w.taken.Load()
 	if len(w.parked) > 0 {
 		acked = w.parked[0].it.seq - 1
+	}
+	if w.landing != nil {
+		for _, j := range w.landing.jobs {
+			acked = min(acked, j.it.seq-1)
+		}
 	}
 	w.acked.Store(acked)
 }

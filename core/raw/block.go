@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -83,7 +84,8 @@ func Stats(t core.RawType, payload []byte) (Stat, error) {
 			err = s.add(&h)
 		}
 		if err == nil {
-			rest.skipSchema()
+			rest.skipToName()
+			rest.blob()
 			err = rest.err
 		}
 		return err
@@ -112,6 +114,38 @@ func (s *Stat) add(h *blockHead) error {
 	for ts := h.data[bits : bits+n]; len(ts) >= 8; ts = ts[8:] {
 		v := int64(binary.LittleEndian.Uint64(ts))
 		s.First, s.Last = min(s.First, v), max(s.Last, v)
+	}
+	return nil
+}
+
+// Tables calls each with the name of every table that a message has rows of, as
+// often as it has blocks of it, and then with those that it asks to create. The
+// name is valid during the call only. Nothing else is decoded. An error wraps
+// ErrMalformed.
+func Tables(t core.RawType, payload []byte, each func(name []byte, created bool)) error {
+	r := walk(t, payload, func(_ []byte, rest *reader) error {
+		rest.skipToName()
+		name := rest.blob()
+		if rest.err == nil {
+			each(bytes.TrimSuffix(name, []byte{0}), false)
+		}
+		return rest.err
+	})
+	if t == core.RawMetadata && r.err == nil {
+		for range r.count(int64(r.i32()), 5) {
+			rec := &reader{b: r.blob()}
+			f := rec.frame()
+			f.varint32() // flags
+			name := f.blob()
+			rec.adopt(f)
+			if r.adopt(rec); r.err != nil {
+				break
+			}
+			each(bytes.TrimSuffix(name, []byte{0}), true)
+		}
+	}
+	if r.err != nil {
+		return fmt.Errorf("find the tables of rows: %w", r.err)
 	}
 	return nil
 }
@@ -153,7 +187,8 @@ func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) e
 	return r
 }
 
-func (r *reader) skipSchema() {
+// skipToName steps over what stands between a block and its table's name.
+func (r *reader) skipToName() {
 	n := r.varint32()
 	r.varint32()
 	for range r.count(int64(n), 5) {
@@ -162,7 +197,6 @@ func (r *reader) skipSchema() {
 		r.varint32()
 		r.blob()
 	}
-	r.blob() // the table's name
 }
 
 // blockHead is a block with its columns not taken apart.

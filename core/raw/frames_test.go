@@ -107,9 +107,14 @@ func FuzzRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, rawType uint16, payload []byte) {
 		_, _ = Stats(core.RawType(rawType), payload)
+		named := 0
+		namesErr := Tables(core.RawType(rawType), payload, func([]byte, bool) { named++ })
 		blocks, created, err := Rows(core.RawType(rawType), payload)
 		if err != nil {
 			return
+		}
+		if namesErr != nil || named != len(blocks)+len(created) {
+			t.Errorf("%d tables, %v, of %d blocks and %d creations", named, namesErr, len(blocks), len(created))
 		}
 		for i := range blocks {
 			for j := range blocks[i].Columns {

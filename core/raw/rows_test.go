@@ -2,6 +2,7 @@ package raw
 
 import (
 	"bytes"
+	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -51,6 +52,11 @@ func TestRowsAsTheServerSentThem(t *testing.T) {
 func TestRowsWithTheirTables(t *testing.T) {
 	for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
 		f := payloadOf(t, server, "json tag child")
+		var named []string
+		err := Tables(f.rawType, f.payload, func(name []byte, created bool) { named = append(named, fmt.Sprint(string(name), created)) })
+		if err != nil || !slices.Equal(named, []string{"j1false", "j1true"}) {
+			t.Errorf("tables %q, %v", named, err)
+		}
 		blocks, created, err := Rows(f.rawType, f.payload)
 		if err != nil || len(blocks) != 1 || len(created) != 1 {
 			t.Fatalf("%d blocks, %+v, %v", len(blocks), created, err)

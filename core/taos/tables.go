@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,35 @@ func (c *catalog) TableNames(ctx context.Context, database string, uids []int64)
 		}
 	}
 	return names, nil
+}
+
+// namesAtOnce is how many tables one statement asks about: names are up to 192
+// bytes long, and a statement up to a megabyte.
+const namesAtOnce = 500
+
+// TableIDs implements engine.Catalog.
+func (c *catalog) TableIDs(ctx context.Context, database string, names []string) (map[string]core.TableID, error) {
+	ids := make(map[string]core.TableID, len(names))
+	for some := range slices.Chunk(names, namesAtOnce) {
+		quoted := make([]string, len(some))
+		for i, name := range some {
+			quoted[i] = QuoteString(name)
+		}
+		rows, err := c.query(ctx, fmt.Sprintf("look for tables of database %q", database),
+			"select table_name, cast(uid as varchar(24)) as id, vgroup_id from information_schema.ins_tables where db_name="+
+				QuoteString(database)+" and table_name in ("+strings.Join(quoted, ",")+")")
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			uid, err := strconv.ParseInt(r.text("id"), 10, 64)
+			vgroup, ok := r.number("vgroup_id")
+			if err == nil && ok {
+				ids[r.text("table_name")] = core.TableID{UID: uid, Vgroup: int32(vgroup)}
+			}
+		}
+	}
+	return ids, nil
 }
 
 // Announce implements engine.Catalog. A table that does not exist, or that goes

@@ -1,0 +1,158 @@
+package contract
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"tdreplica/core"
+	"tdreplica/core/embedded"
+)
+
+// silent is a version whose sinks acknowledge rows of missing tables and skip
+// them; those before refuse. A real server does what its own version does.
+const silent = "3.4.1.0"
+
+// missing runs a scenario of missing tables against sinks that refuse and such
+// that skip.
+func missing(t *testing.T, f func(e *env)) {
+	for _, version := range []string{"", silent} {
+		t.Run(map[string]string{"": "refused", silent: "skipped"}[version], func(t *testing.T) {
+			o := options{version: version}
+			if version == silent {
+				o.embedded = "what a real server does with rows of missing tables depends on its version: see the other run"
+			}
+			scenario(t, o, f)
+		})
+	}
+}
+
+// TestHazardMissingTable writes rows of tables that somebody dropped at the
+// sink. What the source still has is made anew; what it has dropped stays away,
+// and that is said.
+func TestHazardMissingTable(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			missing(t, func(e *env) { missingTable(e, n) })
+		})
+	}
+}
+
+func missingTable(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	in := e.runInstance()
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int, l varchar(16))", db))
+	const children = 8
+	for c := range children {
+		e.exec(e.a, fmt.Sprintf("create table %s.c%d using %s.st tags(%d,'it''s %d')", db, c, db, c, c),
+			fmt.Sprintf("create table %s.n%d(ts timestamp, v int)", db, c))
+	}
+	id := in.replicate(e.a, e.b, db)
+	in.caughtUp(id)
+	for c := range children / 2 {
+		e.exec(e.b, fmt.Sprintf("drop table %s.c%d", db, c), fmt.Sprintf("drop table %s.n%d", db, c))
+	}
+	for c := range children {
+		for _, kind := range "cn" {
+			e.exec(e.a, fmt.Sprintf("insert into %s.%c%d values(%d,1)", db, kind, c, loadEpoch))
+		}
+	}
+	in.caughtUp(id)
+	e.equal(e.a, e.b, db)
+
+	// Tables that the source has dropped too, before their rows were read.
+	key := core.TaskKey{Replica: id, Database: db}
+	res, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor})
+	in.outcome(res, err, core.OutcomeStopped)
+	in.waitState(key, core.Stopped)
+	e.exec(e.b, "drop table "+db+".st")
+	for c := range children / 2 {
+		e.exec(e.a,
+			fmt.Sprintf("insert into %s.c%d values(%d,2)", db, c, loadEpoch+1),
+			fmt.Sprintf("drop table %s.c%d", db, c))
+	}
+	in.begin(core.StartRequest{ID: id})
+	in.caughtUp(id)
+	in.said("the source has dropped it since")
+	for c := children / 2; c < children; c++ {
+		e.exec(e.a, fmt.Sprintf("insert into %s.c%d values(%d,2)", db, c, loadEpoch+1))
+	}
+	in.caughtUp(id)
+	if rows := e.query(e.b, "select count(*) from "+db+".st"); rows[0][0] != fmt.Sprint(children/2) {
+		e.Errorf("%s rows are at the sink, which lost all before, of %d", rows[0][0], children/2)
+	}
+}
+
+// TestHazardTableGoesMeanwhile drops a table at the sink in the moment between
+// the look for it and the write.
+func TestHazardTableGoesMeanwhile(t *testing.T) {
+	missing(t, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		in := e.runInstance()
+		e.exec(e.a, "create table "+db+".n(ts timestamp, v int)", fmt.Sprintf("insert into %s.n values(%d,1)", db, loadEpoch))
+		id := in.replicate(e.a, e.b, db)
+		in.caughtUp(id)
+		dropAtWrite(e, db+".n")
+		e.exec(e.a, fmt.Sprintf("insert into %s.n values(%d,2)", db, loadEpoch+1))
+		in.caughtUp(id)
+		if rows := e.query(e.b, "select v from "+db+".n"); fmt.Sprint(rows) != "[[2]]" {
+			e.Errorf("the sink has %v of the rows since its table was dropped", rows)
+		}
+		e.exec(e.a, fmt.Sprintf("insert into %s.n values(%d,3)", db, loadEpoch+2))
+		in.caughtUp(id)
+		if rows := e.query(e.b, "select v from "+db+".n order by ts"); fmt.Sprint(rows) != "[[2] [3]]" {
+			e.Errorf("then it has %v", rows)
+		}
+	})
+}
+
+// dropAtWrite drops a table at the sink when the next rows come to it. A real
+// server cannot be told to: there the drop comes before.
+func dropAtWrite(e *env, table string) {
+	e.Helper()
+	if e.b.node == nil {
+		e.exec(e.b, "drop table "+table)
+		return
+	}
+	var done atomic.Bool
+	e.b.node.Faults().Add(embedded.Fault{Action: "write_raw", Match: func(r embedded.Request) bool {
+		if (r.RawType == uint16(core.RawData) || r.RawType == uint16(core.RawMetadata)) && !done.Swap(true) {
+			if err := e.b.node.Exec("drop table " + table); err != nil {
+				e.Errorf("drop %s at the sink: %v", table, err)
+			}
+		}
+		return false
+	}})
+}
+
+// TestHazardSuperTableGoesMeanwhile does the same to a super table whose child
+// comes with its first rows.
+func TestHazardSuperTableGoesMeanwhile(t *testing.T) {
+	missing(t, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		in := e.runInstance()
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
+		id := in.replicate(e.a, e.b, db)
+		in.caughtUp(id)
+		dropAtWrite(e, db+".st")
+		e.exec(e.a, fmt.Sprintf("insert into %s.c1 using %s.st tags(1) values(%d,1)", db, db, loadEpoch))
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
+}
+
+// said fails unless an event has the text.
+func (in *instance) said(text string) {
+	in.Helper()
+	list, err := in.Events(in.Context(), 0, 1000)
+	if err != nil {
+		in.Fatal(err)
+	}
+	for _, ev := range list {
+		if strings.Contains(ev.Text, text) {
+			return
+		}
+	}
+	in.Errorf("no event says %q", text)
+}
