@@ -52,7 +52,7 @@ type Replica struct {
 	CreateDatabases   bool     `toml:"create_databases"`
 	NoNewDatabases    bool     `toml:"no_new_databases"`
 	CheckInterval     Duration `toml:"new_database_checking_interval"`
-	Workers           int      `toml:"workers"`
+	Workers           Workers  `toml:"workers"`
 	MaxBytesPerSecond Bytes    `toml:"max_bytes_per_second"` // 0: no limit
 	StartFrom         string   `toml:"start_from"`
 	MaxLag            Duration `toml:"max_lag"`
@@ -98,6 +98,9 @@ type Metrics struct {
 
 // Duration is a time span written with its unit: "30s", "5m", "1h30m".
 type Duration struct{ time.Duration }
+
+// Workers is a number of consumers, or 0 for "auto".
+type Workers int
 
 // Bytes is a size written with its unit: "64MB", "512KB"; powers of 1024.
 type Bytes int64

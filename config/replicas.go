@@ -90,7 +90,6 @@ func (v *validator) settings(path string, r *Replica) {
 		}
 	}
 	v.duration(join(path, "new_database_checking_interval"), r.CheckInterval, time.Second, 30*24*time.Hour)
-	v.number(join(path, "workers"), r.Workers, 1, 64)
 	v.limit(join(path, "max_bytes_per_second"), r.MaxBytesPerSecond)
 	v.word(join(path, "start_from"), r.StartFrom, "earliest", "latest")
 	v.duration(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)

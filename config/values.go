@@ -39,6 +39,30 @@ func (d Duration) String() string {
 	return s
 }
 
+// UnmarshalText reads a number from 1 to 64, or "auto".
+func (w *Workers) UnmarshalText(text []byte) error {
+	if string(text) == "auto" {
+		*w = 0
+		return nil
+	}
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > 64 {
+		return errors.New(`is no number of workers; expected 1 to 64, or "auto"`)
+	}
+	*w = Workers(n)
+	return nil
+}
+
+// MarshalText writes the form that UnmarshalText reads back.
+func (w Workers) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
+
+func (w Workers) String() string {
+	if w == 0 {
+		return "auto"
+	}
+	return strconv.Itoa(int(w))
+}
+
 // byteUnits are tried longest first, for "B" is the end of each of the others.
 var byteUnits = []struct {
 	name string

@@ -166,5 +166,9 @@ type Candidate struct {
 	Warnings  []string `json:"warnings,omitempty"` // what is unwise
 }
 
+// AutoWorkers stands for a number of workers that each task chooses itself,
+// and changes as its load does.
+const AutoWorkers = 0
+
 // DefaultCheckInterval is how often new databases are looked for.
 const DefaultCheckInterval = 1800 * time.Second

@@ -51,7 +51,7 @@ type Replica struct {
 	CreateDatabases bool     `json:"create_databases"`
 	NoNewDatabases  bool     `json:"no_new_databases"`
 	CheckIntervalS  int64    `json:"new_database_checking_interval_s"`
-	Workers         int      `json:"workers"`
+	Workers         int      `json:"workers"`              // of each task; AutoWorkers: each chooses itself
 	MaxBytesPerS    int64    `json:"max_bytes_per_second"` // all tasks together; 0 is no limit
 	StartFrom       string   `json:"start_from"`           // earliest or latest
 	// TwoWay names the replica of this instance that copies the other way;

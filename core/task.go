@@ -81,13 +81,15 @@ type Task struct {
 	Vgroups    []Vgroup  `json:"vgroups"`
 	MeasuredAt time.Time `json:"measured_at"` // when the vgroups' numbers were true
 
-	Topic      string    `json:"topic"`
-	Group      string    `json:"group"`
-	Workers    int       `json:"workers"`
-	QueueBytes int64     `json:"queue_bytes"`
-	QueueLimit int64     `json:"queue_limit"`
-	LastCommit time.Time `json:"last_commit"`
-	LastError  string    `json:"last_error,omitempty"` // whole, kept after the task recovered
+	Topic   string `json:"topic"`
+	Group   string `json:"group"`
+	Workers int    `json:"workers"`
+	// AutoWorkers is set if the task chooses the number of its workers itself.
+	AutoWorkers bool      `json:"auto_workers"`
+	QueueBytes  int64     `json:"queue_bytes"`
+	QueueLimit  int64     `json:"queue_limit"`
+	LastCommit  time.Time `json:"last_commit"`
+	LastError   string    `json:"last_error,omitempty"` // whole, kept after the task recovered
 
 	SourceVersion string `json:"source_version,omitempty"`
 	SinkVersion   string `json:"sink_version,omitempty"`

@@ -157,7 +157,7 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 		{a.text.Totals, a.f(a.text.TotalsAre, grouped(t.Totals.Messages), size(t.Totals.Bytes), grouped(t.Totals.Commits), grouped(t.Totals.DDL)), plain},
 		{a.text.Retries, grouped(t.Totals.Retries), plain},
 		{a.text.QueueName, size(t.QueueBytes) + " / " + size(t.QueueLimit), plain},
-		{a.text.Workers, strconv.Itoa(t.Workers), plain},
+		{a.text.Workers, a.workers(t), plain},
 		{a.text.LastCommit, a.ago(t.LastCommit), plain},
 		{a.text.Quarantined, strconv.Itoa(d.got.Poisoned), plain},
 	}
@@ -171,6 +171,14 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 		f = append(f, fact{a.text.Warning, a.spoken(warning), warn})
 	}
 	return f
+}
+
+// workers is their number, and whether the task has chosen it itself.
+func (a *app) workers(t *core.Task) string {
+	if t.AutoWorkers {
+		return a.f(a.text.AutoWorkers, t.Workers)
+	}
+	return strconv.Itoa(t.Workers)
 }
 
 func (d *detailScreen) settings(a *app, t *core.Task) []fact {

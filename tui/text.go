@@ -44,7 +44,7 @@ type text struct {
 	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere                 string
 	PickOnlySink, PickWillCreate, Creating                                                string
 	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string
-	Totals, TotalsAre, Retries, QueueName, Workers, LastCommit, Quarantined               string
+	Totals, TotalsAre, Retries, QueueName, Workers, AutoWorkers, LastCommit, Quarantined  string
 	Warning, Topic, Group, Precision, Databases, AllOfThem, Except, Declared              string
 	Undeclared, MaxRate, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay      string
 	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24                  string

@@ -45,6 +45,8 @@ func TestExitCodesAndSentences(t *testing.T) {
 		{"update maple --new-database-checking-interval soon", 2, "soon"},
 		{"update maple --max-bytes-per-second 5", 2, "is not a size"},
 		{"start -i maple --max-bytes-per-second fast", 2, "is not a size"},
+		{"update maple --workers many", 2, "is no number of workers"},
+		{"start -i maple --workers 0", 2, "is no number of workers"},
 		{"start", 2, "start needs a source and a sink (-f, -t), or the id of a replica (-i)"},
 		{"start -f http://a:6041", 2, "the sink is missing: -t SINK"},
 		{"start -t http://a:6041", 2, "the source is missing: -f SOURCE"},
@@ -126,6 +128,7 @@ func TestDocuments(t *testing.T) {
 		{"start", "-i", "maple"}, {"stop", "maple"}, {"restart", "maple"}, {"remove", "maple"},
 		{"update", "maple", "--new-database-checking-interval", "60"},
 		{"update", "maple", "--max-bytes-per-second", "5MB"}, {"update", "maple", "--max-bytes-per-second", "0"},
+		{"update", "maple", "--workers", "auto"}, {"update", "maple", "--workers", "3"},
 	} {
 		var res core.Result
 		decode(&res, args...)

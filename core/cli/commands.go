@@ -96,17 +96,17 @@ func (c *command) restart() *cobra.Command {
 
 func (c *command) update() *cobra.Command {
 	var interval int64
-	var rate string
+	var rate, workers string
 	cmd := &cobra.Command{
-		Use:   "update ID [--new-database-checking-interval SECONDS] [--max-bytes-per-second SIZE]",
+		Use:   "update ID [--new-database-checking-interval SECONDS] [--max-bytes-per-second SIZE] [--workers N|auto]",
 		Short: "Change a setting of a replica while it runs",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			fl := cmd.Flags()
 			switch {
 			case len(args) != 1:
 				return usage(cmd, "update needs the id of one replica")
-			case !fl.Changed("new-database-checking-interval") && !fl.Changed(rateFlag):
-				return usage(cmd, "nothing to update: give --new-database-checking-interval or --"+rateFlag)
+			case !fl.Changed("new-database-checking-interval") && !fl.Changed(rateFlag) && !fl.Changed(workersFlag):
+				return usage(cmd, "nothing to update: give --new-database-checking-interval, --%s or --%s", rateFlag, workersFlag)
 			case fl.Changed("new-database-checking-interval") && interval < 1:
 				return usage(cmd, "--new-database-checking-interval is %d; expected seconds, at least 1", interval)
 			}
@@ -116,6 +116,9 @@ func (c *command) update() *cobra.Command {
 			}
 			var err error
 			if req.Options.MaxBytesPerS, err = rateLimit(cmd, rate); err != nil {
+				return err
+			}
+			if req.Options.Workers, err = workersOf(cmd, workers); err != nil {
 				return err
 			}
 			return c.act(cmd.Context(), func(ctrl core.Controller) error {
@@ -134,13 +137,29 @@ func (c *command) update() *cobra.Command {
 	c.formats(cmd)
 	cmd.Flags().Int64Var(&interval, "new-database-checking-interval", 0, "how often to look for new databases, in `SECONDS`")
 	cmd.Flags().StringVar(&rate, rateFlag, "", rateUsage)
+	cmd.Flags().StringVar(&workers, workersFlag, "", workersUsage+"; from the next start of its tasks on")
 	return cmd
 }
 
 const (
-	rateFlag  = "max-bytes-per-second"
-	rateUsage = "read no more than `SIZE` in a second, such as 5MB; 0 is no limit"
+	rateFlag     = "max-bytes-per-second"
+	rateUsage    = "read no more than `SIZE` in a second, such as 5MB; 0 is no limit"
+	workersFlag  = "workers"
+	workersUsage = "`N` consumers share the vgroups of each database, or as many as it takes: auto"
 )
+
+// workersOf reads --workers; nil if it was not given.
+func workersOf(cmd *cobra.Command, given string) (*int, error) {
+	if !cmd.Flags().Changed(workersFlag) {
+		return nil, nil
+	}
+	var n config.Workers
+	if err := n.UnmarshalText([]byte(given)); err != nil {
+		return nil, usage(cmd, "--%s = %q %v", workersFlag, given, err)
+	}
+	workers := int(n)
+	return &workers, nil
+}
 
 // rateLimit reads --max-bytes-per-second; nil if it was not given.
 func rateLimit(cmd *cobra.Command, given string) (*int64, error) {

@@ -21,7 +21,7 @@ type startFlags struct {
 	noNewDatabases  bool
 	createDatabases bool
 	interval        int64
-	rate            string
+	rate, workers   string
 	wait            bool
 }
 
@@ -60,6 +60,7 @@ func (c *command) start() *cobra.Command {
 	fl.BoolVar(&f.noNewDatabases, "no-new-databases", false, "do not look for databases that appear later")
 	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for them, in `SECONDS`")
 	fl.StringVar(&f.rate, rateFlag, "", rateUsage)
+	fl.StringVar(&f.workers, workersFlag, "", workersUsage)
 	fl.BoolVar(&f.createDatabases, "create-databases", false, "create databases that the sink lacks, with the source's options")
 	fl.BoolVar(&f.wait, "wait", false, "return only when all tasks run; 1 if one fails")
 	_ = cmd.RegisterFlagCompletionFunc("id", c.completeIDs)
@@ -98,6 +99,9 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 	}
 	var err error
 	if req.Options.MaxBytesPerS, err = rateLimit(cmd, f.rate); err != nil {
+		return req, err
+	}
+	if req.Options.Workers, err = workersOf(cmd, f.workers); err != nil {
 		return req, err
 	}
 	if cmd.Flags().Changed("no-new-databases") {

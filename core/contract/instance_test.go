@@ -117,6 +117,7 @@ func (in *instance) launchEngine() {
 		Connector: taos.New(taos.Options{}),
 		Log:       slog.New(slog.NewTextHandler(in.logFile(), nil)),
 		Version:   "contract",
+		GrowAfter: in.opts.grow,
 	}
 	if in.clock != nil {
 		o.Clock = in.clock

@@ -47,10 +47,11 @@ type env struct {
 
 // options say what a scenario needs.
 type options struct {
-	version  string // of the embedded nodes; empty: their default
-	restarts bool   // it restarts daemons: on real servers nothing else may run
-	poison   string // what is done with rows that the sink refuses; empty: the default
-	embedded string // why it cannot run on real servers; empty: it can
+	version  string        // of the embedded nodes; empty: their default
+	restarts bool          // it restarts daemons: on real servers nothing else may run
+	poison   string        // what is done with rows that the sink refuses; empty: the default
+	grow     time.Duration // how soon workers = "auto" takes more; 0: as ever
+	embedded string        // why it cannot run on real servers; empty: it can
 
 	patience time.Duration // replaces the constant, unless it is 0
 }

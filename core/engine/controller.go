@@ -251,8 +251,8 @@ func checkOptions(o core.Options) error {
 	switch {
 	case o.CheckIntervalS != nil && *o.CheckIntervalS < 1:
 		return &core.RefusedError{Text: fmt.Sprintf("the checking interval is %d; allowed: 1 second or more", *o.CheckIntervalS)}
-	case o.Workers != nil && (*o.Workers < 1 || *o.Workers > 64):
-		return &core.RefusedError{Text: fmt.Sprintf("the number of workers is %d; allowed: 1 to 64", *o.Workers)}
+	case o.Workers != nil && (*o.Workers < core.AutoWorkers || *o.Workers > 64):
+		return &core.RefusedError{Text: fmt.Sprintf("the number of workers is %d; allowed: 1 to 64, or 0 (auto)", *o.Workers)}
 	case o.MaxBytesPerS != nil && *o.MaxBytesPerS != 0 && *o.MaxBytesPerS < minLimit:
 		return &core.RefusedError{Text: fmt.Sprintf("the limit is %d bytes per second; allowed: 0 (none), or %d or more", *o.MaxBytesPerS, minLimit)}
 	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":

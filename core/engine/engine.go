@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -42,6 +43,10 @@ type Options struct {
 	Version   string
 	Demo      bool
 	ReadOnly  bool // every command is refused; replication goes on
+	// GrowAfter is how long the one worker of a task with `workers = "auto"`
+	// must have been too slow before there are more, and a 20th of how long it
+	// must have been enough before they go again. 0 is 30 s.
+	GrowAfter time.Duration
 }
 
 // Engine is an instance: a core.Controller that does the work. Its methods are
@@ -52,6 +57,8 @@ type Engine struct {
 	connector Connector
 	clock     Clock
 	probing   time.Duration // how long a sink may go unused before it is asked whether it is there
+	growAfter time.Duration // when a busy task that may gets more workers
+	cpus      int           // bounds their number
 	log       *slog.Logger
 	opts      Options
 	since     time.Time
@@ -104,6 +111,7 @@ func New(o Options) (*Engine, error) {
 	}
 	e := &Engine{
 		cfg: o.Config, store: o.Store, connector: o.Connector, clock: o.Clock, log: o.Log, opts: o, probing: probeAfter,
+		growAfter: o.GrowAfter, cpus: runtime.GOMAXPROCS(0),
 		since:    o.Clock.Now(),
 		starts:   make(chan struct{}, parallelStarts),
 		creating: make(chan struct{}, 1),
@@ -112,6 +120,9 @@ func New(o Options) (*Engine, error) {
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
 		replicas: map[string]*replica{},
+	}
+	if e.growAfter == 0 {
+		e.growAfter = growAfter
 	}
 	e.hard, e.abort = context.WithCancel(context.Background())
 	if err := e.restore(); err != nil {
@@ -250,10 +261,12 @@ func (e *Engine) keepHouse(stop <-chan struct{}) {
 	}
 }
 
-// tick computes every task's rates and fills its charts.
+// tick computes every task's rates, fills its charts and looks at the number of
+// its workers.
 func (e *Engine) tick(now time.Time) {
 	for _, t := range e.allTasks() {
 		t.meter.tick(now)
+		t.adapt(now)
 	}
 }
 

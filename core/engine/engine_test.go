@@ -219,6 +219,7 @@ func TestFilteredDirectionCriesNoGap(t *testing.T) {
 }
 
 func TestStartRefusesBeforeItCreates(t *testing.T) {
+	less := core.AutoWorkers - 1
 	for _, c := range []struct {
 		name string
 		prep func(*world)
@@ -231,7 +232,7 @@ func TestStartRefusesBeforeItCreates(t *testing.T) {
 		{"old server", func(w *world) { w.servers[east].versions.Server = "3.2.3.0" }, request("power"), `"3.2.3.0"`},
 		{"same endpoint", nil, core.StartRequest{Source: core.Endpoint{URL: east}, Sink: core.Endpoint{URL: "ws://EAST:6041"}}, "same endpoint"},
 		{"unknown id", nil, core.StartRequest{ID: "nosuch"}, `no replica has the id "nosuch"; known: none`},
-		{"bad workers", nil, core.StartRequest{Source: request().Source, Sink: request().Sink, Options: core.Options{Workers: new(int)}}, "allowed: 1 to 64"},
+		{"bad workers", nil, core.StartRequest{Source: request().Source, Sink: request().Sink, Options: core.Options{Workers: &less}}, "allowed: 1 to 64, or 0 (auto)"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t)

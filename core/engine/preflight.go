@@ -17,7 +17,8 @@ type plan struct {
 	sourceName, sinkName string // canonical
 	db                   core.Database
 	topic, group         string
-	workers              int
+	workers              int  // at most one for each vgroup
+	auto                 bool // their number is the task's own choice
 	latest               bool
 	catalog, sinkCatalog Catalog // the pump closes them
 	facts                facts
@@ -36,7 +37,7 @@ func (t *task) preflight(ctx context.Context) (*plan, error) {
 	pl := &plan{
 		source: rec.SourceEndpoint, sink: rec.SinkEndpoint, sourceName: rec.Source, sinkName: rec.Sink,
 		topic: topicName(t.key.Database), group: groupName(t.e.store.InstanceID(), t.key),
-		workers: rec.Workers, latest: rec.StartFrom == "latest", catalog: source, sinkCatalog: sink,
+		workers: rec.Workers, auto: rec.Workers == core.AutoWorkers, latest: rec.StartFrom == "latest", catalog: source, sinkCatalog: sink,
 	}
 	if err := t.check(ctx, pl, sink, rec.CreateDatabases); err != nil {
 		source.Close()
@@ -82,10 +83,14 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
 		return err
 	}
+	if pl.auto {
+		pl.workers = t.autoWorkers()
+	}
+	pl.workers = max(1, min(pl.workers, db.Vgroups))
 	pl.facts = facts{
 		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server,
 		precision: db.Precision, walRetentionS: db.WALPeriodS,
-		workers: max(1, min(pl.workers, db.Vgroups)), warnings: append(warnings, unwise...),
+		workers: pl.workers, auto: pl.auto, warnings: append(warnings, unwise...),
 	}
 	if pl.sourceVersion, err = core.ParseVersion(pl.facts.sourceVersion); err != nil {
 		return err

@@ -56,8 +56,10 @@ type pump struct {
 	halted   bool
 	haltedAt time.Time
 	cause    error
-	readyAt  time.Time // zero before every worker was ready
-	renewAt  time.Time // when to end so that the group is made anew; zero: never
+	readyAt  time.Time     // zero before every worker was ready
+	renewAt  time.Time     // when to end so that the group is made anew; zero: never
+	rest     time.Duration // of all workers, since loadAt
+	loadAt   time.Time
 	troubles map[int]trouble
 }
 
@@ -183,12 +185,13 @@ func (p *pump) isHalted() bool {
 func (p *pump) mayDrain() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return !p.halted || (p.cause == nil || p.cause == errRenew) && p.e.clock.Now().Sub(p.haltedAt) < drainGrace
+	return !p.halted || (p.cause == nil || inOrder(p.cause)) && p.e.clock.Now().Sub(p.haltedAt) < drainGrace
 }
 
 func (p *pump) setReady() {
 	p.mu.Lock()
 	p.readyAt = p.e.clock.Now()
+	p.loadAt = p.readyAt
 	p.mu.Unlock()
 	signal(p.news)
 }
@@ -275,10 +278,9 @@ func (p *pump) open() error {
 		return err
 	}
 	p.plan = pl
-	workers := max(1, min(pl.workers, pl.db.Vgroups))
-	for n := range workers {
+	for n := range pl.workers {
 		p.doing("connect to the sink")
-		w := newWorker(p, n, p.e.cfg.Engine.QueueBytes, workers)
+		w := newWorker(p, n, p.e.cfg.Engine.QueueBytes, pl.workers)
 		p.workers = append(p.workers, w)
 		if err := w.openSink(ctx); err != nil {
 			return err

@@ -167,7 +167,9 @@ func (w *worker) begin(ctx context.Context) error {
 func (w *worker) read(ctx context.Context) error {
 	for !w.p.isHalted() {
 		if owed := w.p.t.replica.limit.owed(w.p.e.clock.Now()); owed > 0 && !w.unpolled() {
-			if err := w.nap(ctx, min(owed, limitPause)); err != nil {
+			pause := min(owed, limitPause)
+			w.p.rested(pause)
+			if err := w.nap(ctx, pause); err != nil {
 				return w.unlessHalted(err)
 			}
 		} else if w.q.room() {
@@ -200,6 +202,7 @@ func (w *worker) poll(ctx context.Context) error {
 	if w.q.size() == 0 {
 		w.p.doing("poll")
 	}
+	began := w.p.e.clock.Now()
 	m, err := w.source.Poll(w.polls.take(ctx, c.PollWaitMax.Duration+2*c.RequestTimeout.Duration), w.wait)
 	w.lastPoll = w.p.e.clock.Now()
 	switch {
@@ -213,6 +216,7 @@ func (w *worker) poll(ctx context.Context) error {
 		return err
 	case m == nil:
 		w.failures = 0
+		w.p.rested(w.lastPoll.Sub(began))
 		w.wait, w.quiet = min(2*w.wait, c.PollWaitMax.Duration), true
 		return nil
 	}

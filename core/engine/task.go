@@ -59,6 +59,7 @@ type task struct {
 	// tagged are fingerprints of the last changes of tags that were read; missed
 	// are those of them whose table the sink did not have.
 	tagged, missed []uint64
+	scaling        scaling
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew
@@ -71,6 +72,7 @@ type facts struct {
 	precision                  string
 	walRetentionS              int64
 	workers                    int
+	auto                       bool // their number is the task's own choice
 	warnings                   []string
 }
 
@@ -88,7 +90,7 @@ func newTask(e *Engine, r *replica, rec store.Task) *task {
 		facts: facts{
 			sourceVersion: rec.Last.SourceVersion, sinkVersion: rec.Last.SinkVersion,
 			precision: rec.Last.Precision, walRetentionS: rec.Last.WALRetentionS,
-			workers: rec.Last.Workers, warnings: rec.Last.Warnings,
+			workers: rec.Last.Workers, auto: rec.Last.AutoWorkers, warnings: rec.Last.Warnings,
 		},
 	}
 	if t.since.IsZero() {
@@ -232,7 +234,7 @@ func (t *task) stopping(p *pump, cancel context.CancelFunc) stateFunc {
 		cancel()
 		<-p.done
 	}
-	if err := p.err; err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, errRenew) {
+	if err := p.err; err != nil && !errors.Is(err, context.Canceled) && !inOrder(err) {
 		t.remember(err)
 	}
 	want, _ := t.wanted()
@@ -249,8 +251,8 @@ func (t *task) after(p *pump) stateFunc {
 	switch {
 	case t.e.hard.Err() != nil:
 		return t.stopped
-	case errors.Is(err, errRenew):
-		t.renewal = true
+	case inOrder(err):
+		t.renewal = t.renewal || errors.Is(err, errRenew)
 		return t.live
 	case err == nil:
 		// Nobody asked it to stop: cannot happen, and must not spin.
