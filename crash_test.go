@@ -54,8 +54,8 @@ func TestACrashedConsoleLeavesTheTerminalAndTheState(t *testing.T) {
 	cmd.Env = append(os.Environ(), crashIn+"="+state)
 	c := runProgramOn(t, cmd, state)
 	all := string(c.end())
-	_, after, left := strings.Cut(all, leaveScreen)
-	if !left || !strings.Contains(all, "\x1b[?25h") || !strings.Contains(after, "the console ended with: ") || strings.Contains(after, "<nil>") {
+	before, after, left := strings.Cut(all, leaveScreen)
+	if !left || strings.Contains(before, "a mistake") || !strings.Contains(all, "\x1b[?25h") || !strings.Contains(after, "the console ended with: ") || strings.Contains(after, "<nil>") {
 		t.Errorf("the terminal shows %q", all)
 	}
 	c.restored()

@@ -151,19 +151,22 @@ func TestTerminalIsRestored(t *testing.T) {
 			t.Error(x.err)
 		}
 	})
-	t.Run("after a panic", func(t *testing.T) {
-		x := onTerminal(t, scene.New(scene.TwoWay()), true, func(a *app) {
-			a.handle["help"] = func() tea.Cmd { panic("a mistake") }
+	for what, mistake := range map[string]func() tea.Cmd{
+		"after a panic":              func() tea.Cmd { panic("a mistake") },
+		"after a panic of a command": func() tea.Cmd { return tea.Batch(tick(), func() tea.Msg { panic("a mistake") }) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			x := onTerminal(t, scene.New(scene.TwoWay()), true, func(a *app) { a.handle["help"] = mistake })
+			x.await("maple")
+			if _, err := x.ptm.WriteString("?"); err != nil {
+				t.Fatal(err)
+			}
+			x.restored(2 * time.Second)
+			if x.err == nil || !strings.Contains(x.err.Error(), "a mistake") {
+				t.Errorf("error %v", x.err)
+			}
 		})
-		x.await("maple")
-		if _, err := x.ptm.WriteString("?"); err != nil {
-			t.Fatal(err)
-		}
-		x.restored(2 * time.Second)
-		if x.err == nil || !strings.Contains(x.err.Error(), "a mistake") {
-			t.Errorf("error %v", x.err)
-		}
-	})
+	}
 }
 
 // TestTerminalThatStopsReading fills a terminal that nobody reads with frames

@@ -108,29 +108,64 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 
 // guard turns a panic of the console into an error of Run: the terminal is
 // restored first, by the usual way out, and the stack is not lost with the
-// alternate screen.
+// alternate screen. Bubble Tea's own way out would print over the screen, past
+// the queue, and close the terminal's reader while it is being read.
 type guard struct {
 	*app
 	crash error
 }
 
-func (g *guard) caught(v any) {
+// crashMsg is a panic of a command, which runs in a goroutine of Bubble Tea.
+type crashMsg struct{ err error }
+
+func crashOf(v any) error {
+	return fmt.Errorf("the console failed: %v\n%s", v, debug.Stack())
+}
+
+func (g *guard) caught(err error) {
 	if g.crash == nil {
-		g.crash = fmt.Errorf("the console failed: %v\n%s", v, debug.Stack())
+		g.crash = err
 	}
 }
+
+// guarded is cmd with a crashMsg for a panic, also in what it is a batch of.
+func guarded(cmd tea.Cmd) tea.Cmd {
+	if cmd == nil {
+		return nil
+	}
+	return func() (m tea.Msg) {
+		defer func() {
+			if v := recover(); v != nil {
+				m = crashMsg{crashOf(v)}
+			}
+		}()
+		m = cmd()
+		if batch, is := m.(tea.BatchMsg); is {
+			for i := range batch {
+				batch[i] = guarded(batch[i])
+			}
+		}
+		return m
+	}
+}
+
+// Init implements tea.Model.
+func (g *guard) Init() tea.Cmd { return guarded(g.app.Init()) }
 
 // Update implements tea.Model.
 func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
 	defer func() {
 		if v := recover(); v != nil {
-			g.caught(v)
+			g.caught(crashOf(v))
 		}
-		m = g
+		m, cmd = g, guarded(cmd)
 		if g.crash != nil {
 			cmd = tea.Quit
 		}
 	}()
+	if c, is := msg.(crashMsg); is {
+		g.caught(c.err)
+	}
 	if g.crash == nil {
 		_, cmd = g.app.Update(msg)
 	}
@@ -141,7 +176,7 @@ func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
 func (g *guard) View() (view string) {
 	defer func() {
 		if v := recover(); v != nil {
-			g.caught(v)
+			g.caught(crashOf(v))
 		}
 	}()
 	if g.crash != nil {
