@@ -267,6 +267,8 @@ func (d *removal) receive(a *app, m replyMsg) tea.Cmd {
 	return nil
 }
 
+func (d *removal) grave() {}
+
 func (d *removal) title(a *app) string { return a.f(a.text.RemoveTitle, clean(d.id)) }
 
 func (d *removal) ready() bool { return d.loaded && d.err == nil && d.name.String() == d.id }
@@ -307,8 +309,8 @@ func (a *app) remove(id string) tea.Cmd {
 func (d *removal) body(a *app, w, h int) []string {
 	var out []string
 	add := func(tok token, indent int, s string) {
-		for _, r := range wrap(clean(s), w-indent) {
-			out = append(out, a.newLine(w).gap(indent).put(tok, r).String())
+		for i, r := range wrap(clean(s), w-indent-2) {
+			out = append(out, a.newLine(w).gap(indent+2*min(i, 1)).put(tok, r).String())
 		}
 	}
 	add(plain, 0, a.f(a.text.RemoveStops, d.tasks))

@@ -12,7 +12,7 @@ import (
 )
 
 // sameWord are texts that are alike in both languages.
-var sameWord = []string{"ETA"}
+var sameWord = []string{"ETA", ", "}
 
 var verbs = regexp.MustCompile(`%[a-z]`)
 

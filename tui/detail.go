@@ -101,7 +101,7 @@ func (d *detailScreen) text(a *app, t *core.Task, w int) []string {
 		}
 	}
 	out = append(out, "")
-	out = append(out, d.charts(a, w)...)
+	out = append(out, d.charts(a, t, w)...)
 	out = append(out, "", a.heading(a.text.Gaps))
 	if len(d.got.Gaps) == 0 {
 		out = append(out, a.newLine(w).gap(2).put(dim, a.text.None).String())
@@ -249,30 +249,10 @@ func limit(s int64) string {
 }
 
 // charts draws throughput and lag over a quarter of an hour and over a day.
-func (d *detailScreen) charts(a *app, w int) []string {
-	one := func(title string, points []core.Throughput, get func(*core.Throughput) int64, label func(int64) string) chart {
-		c := chart{title: title, label: label}
-		for i := range points {
-			c.values = append(c.values, get(&points[i]))
-		}
-		if n := len(points); n > 0 {
-			c.from, c.to = points[0].At.In(a.zone).Format("15:04"), points[n-1].At.In(a.zone).Format("15:04")
-		}
-		return c
-	}
-	rate := func(points []core.Throughput, usual time.Duration) func(*core.Throughput) int64 {
-		step := int64(usual / time.Second)
-		if len(points) > 1 {
-			step = max(1, int64(points[1].At.Sub(points[0].At)/time.Second))
-		}
-		return func(p *core.Throughput) int64 { return p.Bytes / step }
-	}
-	perSecond := func(n int64) string { return size(n) + "/s" }
-	lag := func(p *core.Throughput) int64 { return p.LagMS }
-	m, day := d.got.Minutes, d.got.Day
+func (d *detailScreen) charts(a *app, t *core.Task, w int) []string {
 	all := []chart{
-		one(a.text.Chart15, m, rate(m, 10*time.Second), perSecond), one(a.text.ChartLag15, m, lag, spanMS),
-		one(a.text.Chart24, day, rate(day, 5*time.Minute), perSecond), one(a.text.ChartLag24, day, lag, spanMS),
+		d.rates(a, t, a.text.Chart15, quarter), d.lags(a, t, a.text.ChartLag15, quarter),
+		d.rates(a, t, a.text.Chart24, day), d.lags(a, t, a.text.ChartLag24, day),
 	}
 	var out []string
 	if w < 110 {
@@ -287,4 +267,46 @@ func (d *detailScreen) charts(a *app, w int) []string {
 		out = append(out, "")
 	}
 	return out
+}
+
+// stretch is a time that the engine keeps the past of, in steps.
+type stretch struct {
+	span, step time.Duration
+	points     func(*core.TaskDetail) []core.Throughput
+}
+
+var (
+	quarter = stretch{15 * time.Minute, 10 * time.Second, func(d *core.TaskDetail) []core.Throughput { return d.Minutes }}
+	day     = stretch{24 * time.Hour, 5 * time.Minute, func(d *core.TaskDetail) []core.Throughput { return d.Day }}
+)
+
+// chart of a stretch ends with the step that is under way, so that it moves on
+// by whole steps.
+func (d *detailScreen) chart(a *app, title string, s stretch) chart {
+	return chart{title: title, span: s.span, step: s.step, to: a.now.Truncate(s.step).Add(s.step), timeText: "15:04"}
+}
+
+func (d *detailScreen) rates(a *app, t *core.Task, title string, s stretch) chart {
+	c := d.chart(a, title, s)
+	c.label = func(n int64) string { return size(n) + "/s" }
+	c.now = c.label(int64(t.Rate.Bytes))
+	until := a.now
+	if snap := a.feed.snap; snap != nil {
+		until = snap.At
+	}
+	for _, p := range s.points(d.got) {
+		// Of the step that is under way only a part is over.
+		over := max(time.Second, min(s.step, until.Sub(p.At)))
+		c.points = append(c.points, point{p.At, int64(float64(p.Bytes) / over.Seconds())})
+	}
+	return c
+}
+
+func (d *detailScreen) lags(a *app, t *core.Task, title string, s stretch) chart {
+	c := d.chart(a, title, s)
+	c.label, c.now = spanMS, spanMS(t.LagMS)
+	for _, p := range s.points(d.got) {
+		c.points = append(c.points, point{p.At, p.LagMS})
+	}
+	return c
 }

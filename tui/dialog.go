@@ -21,6 +21,15 @@ type dialog interface {
 	deafUntil() time.Time
 }
 
+// dialogWidth is the width of a box that does not ask for another.
+const dialogWidth = 78
+
+// sized is a dialog that is narrower or wider than others.
+type sized interface{ wants(a *app) int }
+
+// grave is a dialog about something that cannot be taken back.
+type grave interface{ grave() }
+
 // grace is embedded by dialogs that may open, or change, by themselves.
 type grace struct{ deaf time.Time }
 
@@ -70,12 +79,20 @@ func (a *app) closeDialog() {
 // overlay puts a dialog's box over the screen, which steps back: it is drawn
 // dim and without other colours.
 func (a *app) overlay(under []string, d dialog) []string {
-	w := min(a.w-4, 78)
+	w := dialogWidth
+	if s, is := d.(sized); is {
+		w = s.wants(a)
+	}
+	w = min(w, a.w-4)
 	rows := d.body(a, w-4, a.h-4)
 	if len(rows) > a.h-4 {
 		rows = rows[:a.h-4]
 	}
-	box := a.box(d.title(a), rows, w)
+	frame := accent
+	if _, is := d.(grave); is {
+		frame = bad
+	}
+	box := a.box(d.title(a), rows, w, frame)
 	top, left := max(0, (a.h-len(box))/2), (a.w-w)/2
 	out := make([]string, len(under))
 	for i, s := range under {
@@ -84,9 +101,10 @@ func (a *app) overlay(under []string, d dialog) []string {
 			out[i] = a.newLine(a.w).put(dim, s).String()
 			continue
 		}
-		before := a.newLine(left).put(dim, ansi.Truncate(s, left, "")).fill(left).String()
-		after := a.newLine(a.w - left - w)
-		if rest := ansi.TruncateLeft(s, left+w, ""); width(s) > left+w {
+		// A blank on both sides keeps the box clear of what is under it.
+		before := a.newLine(left).put(dim, ansi.Truncate(s, left-1, "")).fill(left).String()
+		after := a.newLine(a.w - left - w).gap(1)
+		if rest := ansi.TruncateLeft(s, left+w+1, ""); width(s) > left+w+1 {
 			after.put(dim, rest)
 		}
 		out[i] = before + box[i-top] + after.String()
@@ -95,16 +113,16 @@ func (a *app) overlay(under []string, d dialog) []string {
 }
 
 // box frames rows that are at most w-4 cells wide.
-func (a *app) box(title string, rows []string, w int) []string {
+func (a *app) box(title string, rows []string, w int, frame token) []string {
 	g := a.glyphs
 	title = cut(title, w-6, g.tail)
-	out := []string{a.newLine(w).put(dim, g.corner[0]).gap(1).put(strong, title).gap(1).
-		put(dim, strings.Repeat(g.rule, max(0, w-4-width(title)))+g.corner[1]).String()}
-	side := a.newLine(1).put(dim, g.side).String()
+	out := []string{a.newLine(w).put(frame, g.corner[0]).gap(1).put(strong, title).gap(1).
+		put(frame, strings.Repeat(g.rule, max(0, w-4-width(title)))+g.corner[1]).String()}
+	side := a.newLine(1).put(frame, g.side).String()
 	for _, r := range rows {
 		out = append(out, side+" "+r+spaces(w-3-width(r))+side)
 	}
-	return append(out, a.newLine(w).put(dim, g.corner[2]+strings.Repeat(g.rule, w-2)+g.corner[3]).String())
+	return append(out, a.newLine(w).put(frame, g.corner[2]+strings.Repeat(g.rule, w-2)+g.corner[3]).String())
 }
 
 // button is a choice at the foot of a dialog.
@@ -213,6 +231,14 @@ type menu struct {
 
 func (d *menu) title(*app) string { return d.head }
 
+func (d *menu) wants(*app) int {
+	w := width(d.head) + 6
+	for _, e := range d.entries {
+		w = max(w, width(e)+8)
+	}
+	return w
+}
+
 func (d *menu) press(a *app, k tea.KeyMsg) tea.Cmd {
 	switch k.String() {
 	case "esc", "q":
@@ -265,7 +291,7 @@ func openSortOf[R any, K comparable](a *app, t *table[R, K], natural string) {
 			d.chosen = len(ids)
 		}
 		ids = append(ids, c.id)
-		d.entries = append(d.entries, c.title)
+		d.entries = append(d.entries, c.name())
 	}
 	d.pick = func(i int) tea.Cmd {
 		// Numbers are sought from the highest down, names from A on.

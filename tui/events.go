@@ -219,13 +219,21 @@ func (a *app) subject(e *core.Event) string {
 	return clean(e.Replica) + " " + a.glyphs.sep + " " + clean(e.Database)
 }
 
-// eventText is the event's words and, for what a person asked for, who.
-func (a *app) eventText(e *core.Event) string {
-	s := a.spoken(e.Text)
-	if e.Actor.Via != "" && e.Actor.Via != "engine" {
-		s += " " + a.glyphs.sep + " " + clean(strings.TrimSpace(e.Actor.Via+" "+e.Actor.User))
+// by is who asked for it and how: a person in the console or by a command, or
+// the configuration. What the engine does by itself says nothing.
+func (a *app) by(e *core.Event) string {
+	via := e.Actor.Via
+	if via == "" || via == "engine" {
+		return ""
 	}
-	return s
+	if word, known := a.text.Via[via]; known {
+		via = word
+	}
+	who := clean(via)
+	if e.Actor.User != "" {
+		who = clean(e.Actor.User) + " " + a.glyphs.sep + " " + who
+	}
+	return "  (" + who + ")"
 }
 
 func (a *app) eventRow(e *core.Event, w, who int, selected bool) []string {
@@ -246,14 +254,17 @@ func (a *app) eventRow(e *core.Event, w, who int, selected bool) []string {
 	l.put(dim, a.eventTime(e)).gap(1).put(tok, mark).gap(1)
 	l.cell(plain, a.subject(e), who, false).gap(2)
 	indent := l.used
-	said := a.eventText(e)
+	said, by := a.spoken(e.Text), a.by(e)
 	if !a.log.wrap {
-		if a.log.shift > 0 {
+		switch what, why, long := strings.Cut(said, ": "); {
+		case a.log.shift > 0:
 			said = tailOf(said, a.log.shift)
+		case long:
+			said = what + ": " + essence(why, w-indent-width(what)-2, a.glyphs.tail)
 		}
-		return []string{l.put(tok, said).String()}
+		return []string{l.put(tok, said).put(dim, by).String()}
 	}
-	rows := wrap(said, max(20, w-indent-1))
+	rows := wrap(said+by, max(20, w-indent-1))
 	out := []string{l.put(tok, rows[0]).String()}
 	for _, r := range rows[1:] {
 		more := a.newLine(w)

@@ -192,6 +192,18 @@ func cut(s string, w int, tail string) string {
 	return ansi.Truncate(s, w, tail)
 }
 
+// cutMiddle shortens s to w cells in its middle: names of one kind often differ
+// at their ends only.
+func cutMiddle(s string, w int, tail string) string {
+	n := width(s)
+	if n <= w || w < 5 {
+		return cut(s, w, tail)
+	}
+	end := (w - 1) / 2
+	rest := ansi.TruncateLeft(s, n-end, "")
+	return ansi.Truncate(s, w-width(rest), tail) + rest
+}
+
 const blanks = "                                                                                                    "
 
 // spaces returns n blanks.

@@ -54,26 +54,59 @@ func (d *helpBox) press(a *app, k tea.KeyMsg) tea.Cmd {
 	return nil
 }
 
+// helpColumns is the window's width from which the keys stand in two columns.
+const helpColumns = 120
+
+func (d *helpBox) wants(a *app) int {
+	if a.w >= helpColumns {
+		return helpColumns - 4
+	}
+	return dialogWidth
+}
+
 func (d *helpBox) body(a *app, w, h int) []string {
 	var out []string
-	for _, s := range scopes {
+	if w >= helpColumns-8 {
+		// The keys for acting at the left, the ones for looking at the right.
+		half := (w - 3) / 2
+		left, right := a.helpOf(half, scopeTask, scopeList, scopeEvents), a.helpOf(half, scopeMove, scopeGlobal)
+		out = beside(left, right, half, 3)
+	} else {
+		out = a.helpOf(w, scopes...)
+	}
+	out = append(out, a.newLine(w).put(strong, a.text.Meanings).String())
+	for _, m := range a.text.Meaning {
+		for i, r := range wrap(m.says, w-15) {
+			l := a.newLine(w).gap(2)
+			if i == 0 {
+				l.put(accent, m.name)
+			}
+			out = append(out, l.fill(15).put(plain, r).String())
+		}
+	}
+	return d.pager.view(out, min(h, len(out)))
+}
+
+// helpOf lists the keys of some scopes in w cells.
+func (a *app) helpOf(w int, of ...scope) []string {
+	var out []string
+	for _, s := range of {
 		out = append(out, a.newLine(w).put(strong, a.text.Scope[s]).String())
 		for _, act := range actions {
 			if homeScope(act) != s || act.acts && a.readOnly() {
 				continue
 			}
-			l := a.newLine(w).gap(2).put(accent, a.keysOf(act)).fill(16)
-			out = append(out, l.gap(1).put(plain, a.text.Act[act.id].long).String())
+			for i, r := range wrap(a.text.Act[act.id].long, w-15) {
+				l := a.newLine(w).gap(2)
+				if i == 0 {
+					l.put(accent, a.keysOf(act))
+				}
+				out = append(out, l.fill(15).put(plain, r).String())
+			}
 		}
 		out = append(out, "")
 	}
-	out = append(out, a.newLine(w).put(strong, a.text.Meanings).String())
-	for _, s := range a.text.Meaning {
-		for i, r := range wrap(s, w-4) {
-			out = append(out, a.newLine(w).gap(2+2*min(i, 1)).put(plain, r).String())
-		}
-	}
-	return d.pager.view(out, min(h, len(out)))
+	return out
 }
 
 // homeScope is the first scope of an action, under which it is listed.

@@ -19,7 +19,7 @@ type line struct {
 // asciiSigns replaces signs of texts and notes, cell for cell, where the
 // terminal has ASCII only. Names keep their letters.
 var asciiSigns = strings.NewReplacer("–", "-", "—", "-", "…", "~", "·", "-", "→", ">", "↵", "^",
-	"↑", "^", "↓", "v", "←", "<", "“", "\"", "”", "\"", "✓", "x")
+	"↑", "^", "↓", "v", "←", "<", "“", "\"", "”", "\"", "✓", "x", "中文界面", "Chinese ")
 
 // sign is s as this terminal can show it.
 func (l *line) sign(s string) string {

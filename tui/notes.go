@@ -91,6 +91,12 @@ func (t *text) word(s string) string {
 	if w := t.Outcome[core.Outcome(s)]; w != "" {
 		return w
 	}
+	return t.phrase(s)
+}
+
+// phrase is the translation of a part by the list of them, or "". What differs
+// can be a phrase, too: what was being applied, the time of a gap.
+func (t *text) phrase(s string) string {
 	for _, p := range phrases() {
 		found := p.from.FindStringSubmatch(s)
 		if found == nil {
@@ -98,7 +104,11 @@ func (t *text) word(s string) string {
 		}
 		to := p.to
 		for n := 1; n < len(found); n++ {
-			to = strings.ReplaceAll(to, "{"+strconv.Itoa(n)+"}", found[n])
+			what := found[n]
+			if w := t.phrase(what); w != "" {
+				what = w
+			}
+			to = strings.ReplaceAll(to, "{"+strconv.Itoa(n)+"}", what)
 		}
 		return to
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // spokenIn are the packages whose words reach the console as notes and events.
-var spokenIn = []string{"../core/engine", "../core/taos"}
+var spokenIn = []string{"../core", "../core/engine", "../core/taos", "../core/control"}
 
 // spoken collects what an instance may say: steps, and the parts of its errors
 // and events, each with {} for what differs.
@@ -23,11 +23,13 @@ func spoken(t *testing.T) []string {
 	t.Helper()
 	var all []string
 	for _, dir := range spokenIn {
-		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, name := range files {
+		var files []*ast.File
+		var asked []string // functions that make a part of such a text
+		for _, name := range names {
 			if strings.HasSuffix(name, "_test.go") {
 				continue
 			}
@@ -39,12 +41,25 @@ func spoken(t *testing.T) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
+			files = append(files, f)
+		}
+		for _, f := range files {
 			ast.Inspect(f, func(n ast.Node) bool {
 				for _, e := range words(n) {
 					all = append(all, parts(wording(e))...)
+					asked = append(asked, functionsIn(e)...)
 				}
 				return true
 			})
+		}
+		for _, f := range files {
+			for _, d := range f.Decls {
+				if fn, is := d.(*ast.FuncDecl); is && slices.Contains(asked, fn.Name.Name) {
+					for _, e := range returned(fn) {
+						all = append(all, parts(wording(e))...)
+					}
+				}
+			}
 		}
 	}
 	slices.Sort(all)
@@ -81,6 +96,37 @@ func words(n ast.Node) []ast.Expr {
 			}
 		}
 	}
+	return out
+}
+
+// functionsIn are the functions of the same package that a text is made by.
+func functionsIn(e ast.Expr) (names []string) {
+	ast.Inspect(e, func(n ast.Node) bool {
+		if call, is := n.(*ast.CallExpr); is {
+			if f, is := call.Fun.(*ast.Ident); is {
+				names = append(names, f.Name)
+			}
+		}
+		return true
+	})
+	return names
+}
+
+// returned are the texts that a function of one string returns.
+func returned(fn *ast.FuncDecl) (out []ast.Expr) {
+	results := fn.Type.Results
+	if results == nil || len(results.List) != 1 {
+		return nil
+	}
+	if of, is := results.List[0].Type.(*ast.Ident); !is || of.Name != "string" {
+		return nil
+	}
+	ast.Inspect(fn.Body, func(n ast.Node) bool {
+		if r, is := n.(*ast.ReturnStmt); is {
+			out = append(out, r.Results...)
+		}
+		return true
+	})
 	return out
 }
 
@@ -154,8 +200,10 @@ func TestNotesAreTranslatedPartByPart(t *testing.T) {
 	for en, zh := range map[string]string{
 		"the instance started": "实例已启动",
 		"start: created":       "启动: 已创建",
-		"interrupted: list the databases at http://b:6041: dial tcp 10.0.0.1:6041: connect: connection refused": "已中断: 列出数据库 (http://b:6041): 连接 10.0.0.1:6041: 连接: 连接被拒绝",
-		"look for database \"power\" at http://a:6041: Database not exist [0x0388]":                             "查找数据库 \"power\" (http://a:6041): Database not exist [0x0388]",
+		"interrupted: list the databases at http://b:6041: dial tcp 10.0.0.1:6041: connect: connection refused":                        "已中断: 列出数据库 (http://b:6041): 连接 10.0.0.1:6041: 连接: 连接被拒绝",
+		"look for database \"power\" at http://a:6041: Database not exist [0x0388]":                                                    "查找数据库 \"power\" (http://a:6041): Database not exist [0x0388]",
+		"apply a deletion of rows of vgroup 4, read at offset 71: no answer within 5s":                                                 "应用虚拟组 4 在偏移 71 处读到的 一次行删除: 5s 内没有响应",
+		"they were written after 2026-03-14T13:01:40Z, when the last message before them was applied, and before 2026-03-14T13:22:41Z": "写入时间：2026-03-14T13:01:40Z（此前最后一条消息的应用时刻）之后，2026-03-14T13:22:41Z 之前",
 		"alter table m add column a int": "alter table m add column a int",
 	} {
 		if got := chinese.translate(en); got != zh {

@@ -173,6 +173,37 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
+// TestGoldensAreThoseOfTheScenes finds a scene without its pictures, and files
+// that no scene makes any more.
+func TestGoldensAreThoseOfTheScenes(t *testing.T) {
+	want := map[string]bool{}
+	for _, sc := range scenes {
+		for _, size := range []string{"60x15", "80x24", "120x40", "200x60"} {
+			for _, lang := range []string{"en", "zh"} {
+				want[sc.name+"-"+size+"-"+lang+".golden"] = true
+			}
+		}
+	}
+	for _, name := range []string{"empty", "healthy", "catching-up", "interrupted", "failed", "remove", "form", "help", "filter", "lost", "many"} {
+		if !want[name+"-60x15-en.golden"] {
+			t.Errorf("the scene %s is gone", name)
+		}
+	}
+	files, err := os.ReadDir("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if strings.HasSuffix(f.Name(), ".golden") && !want[f.Name()] {
+			t.Errorf("%s is no scene's", f.Name())
+		}
+		delete(want, f.Name())
+	}
+	for name := range want {
+		t.Errorf("%s is missing", name)
+	}
+}
+
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	var lines []string

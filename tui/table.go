@@ -14,11 +14,13 @@ type cell struct {
 type column[R any] struct {
 	id    string // in the sort menu and in exported files
 	title string
-	width int  // cells; the least of a column that can grow
-	most  int  // a column that grows with its content: up to so many cells
-	fill  bool // takes what is left of the line
-	gap   int  // blanks in front
+	named string // in the sort menu, where the title would be too wide
+	width int    // cells; the least of a column that can grow
+	most  int    // a column that grows with its content: up to so many cells
+	fill  bool   // takes what is left of the line
+	gap   int    // blanks in front
 	right bool
+	ends  bool // a name that is too long keeps its end as well as its beginning
 	// drop orders what goes when the window is narrow: the highest first. A
 	// column with 0 always stays.
 	drop int
@@ -28,6 +30,13 @@ type column[R any] struct {
 	// raw is the value for files and the clipboard, not rounded or shortened;
 	// nil: the shown text.
 	raw func(*R) string
+}
+
+func (c *column[R]) name() string {
+	if c.named != "" {
+		return c.named
+	}
+	return c.title
 }
 
 func (c *column[R]) value(r *R) string {
@@ -224,6 +233,11 @@ func (t *table[R, K]) need(id string) int {
 	return 0
 }
 
+// shows reports whether there is room for a column in this window.
+func (t *table[R, K]) shows(id string) bool {
+	return slices.ContainsFunc(t.shown, func(p placed[R]) bool { return p.id == id })
+}
+
 func total[R any](cols []placed[R]) int {
 	sum := 0
 	for i := range cols {
@@ -325,6 +339,9 @@ func (t *table[R, K]) row(a *app, cols []placed[R], i, w int, style rowStyle) st
 		v := c.draw(r)
 		if style.stale {
 			v.tok = dim
+		}
+		if c.ends {
+			v.text = cutMiddle(v.text, c.w, a.glyphs.tail)
 		}
 		l.cell(v.tok, v.text, c.w, c.right)
 	}

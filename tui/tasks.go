@@ -88,7 +88,7 @@ func (a *app) taskColumns() []column[core.Task] {
 	lag := func(t *core.Task) int64 { return t.LagMS }
 	eta := func(t *core.Task) int64 { return t.EtaMS }
 	return []column[core.Task]{
-		{id: "replica", title: c.Replica, width: 7, most: 16,
+		{id: "replica", title: c.Replica, width: 7, most: 16, ends: true,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Replica), plain} },
 			order: byText(func(t *core.Task) string { return t.Replica })},
 		{id: "task", title: c.Task, width: 4, right: true, drop: 8,
@@ -98,17 +98,22 @@ func (a *app) taskColumns() []column[core.Task] {
 			draw:  func(t *core.Task) cell { return cell{a.pair(t.Source, t.Sink), plain} },
 			order: byText(func(t *core.Task) string { return t.Source + " " + t.Sink }),
 			raw:   func(t *core.Task) string { return t.Source + " " + t.Sink }},
-		{id: "database", title: c.Database, width: 8, most: 24,
+		{id: "database", title: c.Database, width: 8, most: 24, ends: true,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Database), plain} },
 			order: byText(func(t *core.Task) string { return t.Database })},
 		{id: "state", title: c.State, width: 14,
 			draw:  a.stateCell,
 			order: func(x, y *core.Task) int { return rank(x) - rank(y) },
 			raw:   func(t *core.Task) string { return string(t.State) }},
+		{id: "phase", title: c.Phase, width: 11, drop: 10,
+			draw:  a.phaseCell,
+			order: byText(func(t *core.Task) string { return string(t.Phase) }),
+			raw:   func(t *core.Task) string { return string(t.Phase) }},
 		{id: "diff", title: c.Diff, width: 11, right: true,
 			draw: a.diffCell, order: byNumber(diff), raw: number(diff)},
-		{id: "trend", width: 1, gap: 1, draw: a.trendCell,
-			raw: number(func(t *core.Task) int64 { return int64(t.Trend) })},
+		{id: "trend", named: c.Trend, width: 1, gap: 1, draw: a.trendCell,
+			order: byNumber(func(t *core.Task) int64 { return int64(t.Trend) }),
+			raw:   number(func(t *core.Task) int64 { return int64(t.Trend) })},
 		{id: "lag", title: c.Lag, width: 9, gap: 1, right: true,
 			draw: a.lagCell, order: byNumber(lag), raw: number(lag)},
 		{id: "rate", title: c.Rate, width: 9, right: true, drop: 3,
@@ -122,11 +127,12 @@ func (a *app) taskColumns() []column[core.Task] {
 			draw:  func(t *core.Task) cell { return cell{a.ago(t.Since), dim} },
 			order: func(x, y *core.Task) int { return y.Since.Compare(x.Since) },
 			raw:   func(t *core.Task) string { return stamp(t.Since) }},
-		{id: "history", title: c.History, width: 10, drop: 6,
-			draw: func(t *core.Task) cell { return a.sparkCell(t.State.Live(), t.Diff, t.History) },
-			raw:  func(*core.Task) string { return "" }},
+		{id: "history", title: c.History, named: c.Highest, width: 10, drop: 6,
+			draw:  func(t *core.Task) cell { return a.sparkCell(t.State.Live(), t.Diff, t.History) },
+			order: byNumber(func(t *core.Task) int64 { return highest(t.History) }),
+			raw:   number(func(t *core.Task) int64 { return highest(t.History) })},
 		{id: "note", title: c.Note, width: 24, fill: true, drop: 9,
-			draw:  func(t *core.Task) cell { return cell{a.note(t), stateToken(t)} },
+			draw:  func(t *core.Task) cell { return cell{essence(a.note(t), a.noteCells(), a.glyphs.tail), stateToken(t)} },
 			order: byText(func(t *core.Task) string { return t.Note }),
 			raw:   func(t *core.Task) string { return t.Note }},
 	}
@@ -178,7 +184,8 @@ func stateToken(t *core.Task) token {
 	return plain
 }
 
-// stateWord is the state and, of a running task, whether it is still behind.
+// stateWord is the state or, of a task that is still behind, that it is: the
+// one thing about a running task that a narrow window must tell.
 func (a *app) stateWord(t *core.Task) string {
 	if t.State == core.Running && t.Phase == core.CatchingUp {
 		return a.text.CatchingUp
@@ -186,11 +193,38 @@ func (a *app) stateWord(t *core.Task) string {
 	return a.text.State[t.State]
 }
 
+// phaseWord is the sub-state of a running task.
+func (a *app) phaseWord(t *core.Task) string {
+	switch {
+	case t.State != core.Running:
+		return ""
+	case t.Phase == core.CatchingUp:
+		return a.text.CatchingUp
+	}
+	return a.text.CaughtUp
+}
+
+// phaseCell is the sub-state of a running task; of one that is on its way to
+// running, the step that it is in.
+func (a *app) phaseCell(t *core.Task) cell {
+	switch {
+	case t.State == core.Running && t.Phase == core.CatchingUp:
+		return cell{a.phaseWord(t), plain}
+	case t.State == core.Starting:
+		return cell{a.vgroupState(t.Step.Name), dim}
+	}
+	return cell{a.phaseWord(t), dim}
+}
+
 func (a *app) stateCell(t *core.Task) cell {
 	if p := a.pending[t.Key()]; p != nil {
 		return cell{a.glyphs.pending() + " " + p.word, accent}
 	}
-	return cell{a.stateGlyph(t.State) + " " + a.stateWord(t), stateToken(t)}
+	word := a.stateWord(t)
+	if a.tasks.shows("phase") {
+		word = a.text.State[t.State]
+	}
+	return cell{a.stateGlyph(t.State) + " " + word, stateToken(t)}
 }
 
 func (g *glyphs) pending() string {
@@ -276,7 +310,7 @@ func etaCell(diff, eta int64) cell {
 	return cell{spanMS(eta), plain}
 }
 
-// sparkCell draws the diff's history. A caught-up task's is dim.
+// sparkCell draws the diff's history. That of what has caught up is dim.
 func (a *app) sparkCell(live bool, diff int64, history []int64) cell {
 	if !live && diff <= 0 || len(history) == 0 {
 		return cell{a.glyphs.dash, dim}
@@ -285,7 +319,15 @@ func (a *app) sparkCell(live bool, diff int64, history []int64) cell {
 	if diff == 0 {
 		return cell{s, dim}
 	}
-	return cell{s, plain}
+	return cell{s, accent}
+}
+
+func highest(values []int64) int64 {
+	n := core.Unknown
+	for _, v := range values {
+		n = max(n, v)
+	}
+	return n
 }
 
 // squeeze makes at most w values out of many: the highest of each stretch.
@@ -314,6 +356,16 @@ func (a *app) note(t *core.Task) string {
 		s = a.spoken(t.Warnings[0])
 	}
 	return s
+}
+
+// noteCells is how wide notes are in this window.
+func (a *app) noteCells() int {
+	for _, c := range a.tasks.shown {
+		if c.id == "note" {
+			return c.w
+		}
+	}
+	return 0
 }
 
 func (a *app) retry(t *core.Task) string {

@@ -14,6 +14,7 @@ import (
 type text struct {
 	Col struct {
 		Replica, Task, Pair, Source, Sink, Database, State, Diff, Lag, Rate, ETA, Since, History, Note string
+		Phase, Trend, Highest                                                                          string
 		Vgroup, Current, Committed, Latest, LastApplied                                                string
 	}
 	State       map[core.State]string
@@ -23,16 +24,19 @@ type text struct {
 	Mode        map[Mode]string
 	Scope       map[scope]string
 	Act         map[actionID]actText
-	Meaning     []string
+	Meaning     []meaning
+	EmptyHow    []string // what n, tab and enter do there
 	Phrase      []string // parts of what an instance says, {1} for what differs
 
-	CatchingUp, CaughtUp, Idle, Up, ReadOnly, WorstLag, CountTasks                        string
+	Via map[string]string // where an event's actor came from
+
+	CatchingUp, CaughtUp, Idle, Comma, Up, ReadOnly, WorstLag, CountTasks                 string
 	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered               string
 	NothingMatches, VgroupsTitle, VgroupsOf, CountVgroups, CountVgroupsHead               string
 	EventsTitle, EventsOf, EventsAll, Following, NotFollowing, AllLevels, FromWarn        string
 	OnlyErrors, FilterIs, EventsFailed, NoEvents, TheInstance                             string
 	Try, NextTryIn, TryingNow, InStep, Queue, CommitAgo, NumbersOld, WALForever, HeadRoom string
-	TooSmall, Connecting, NoData, EmptyTitle, EmptyHow, EmptyCommand                      string
+	TooSmall, Connecting, NoData, EmptyTitle, EmptyCommand                                string
 	EmptyReadOnly, NoAnswer, LostFor, PausedFor, NotRunning, OldFor                       string
 	Dismiss, ReadOnlyRefused, RefreshIs, FilterHelp, NoSuchAction, AndMore                string
 	Cancel, StopTitle, StopSays, StopDo, RestartTitle, RestartSays, RestartDo             string
@@ -55,6 +59,9 @@ type text struct {
 
 // actText names an action: short for the footer, long for help and palette.
 type actText struct{ short, long string }
+
+// meaning explains a number of the screen.
+type meaning struct{ name, says string }
 
 // languageOf chooses the language: the configured one, else the locale's.
 func languageOf(c *config.Config) *text {

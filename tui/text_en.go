@@ -38,6 +38,7 @@ var english = text{
 		Attached:  "attached",
 		Demo:      "demo",
 	},
+	Via: map[string]string{"console": "console", "command": "command", "config": "configuration"},
 	Scope: map[scope]string{
 		scopeTask:   "Tasks",
 		scopeList:   "Tasks screen",
@@ -84,16 +85,25 @@ var english = text{
 		"help":     {"help", "this help"},
 		"quit":     {"leave", "leave the console"},
 	},
-	Meaning: []string{
-		"diff: WAL versions between the position and the end of the source's log. They count rows, changes of schema and commits alike; they are not rows.",
-		"lag: the age of the oldest message that is not applied yet; 0 when caught up. (diff) in brackets is old: the source cannot be asked now. A quiet source is idle, not behind.",
-		"rate: WAL versions applied per second. ETA: when diff will be 0 at the rate at which it shrinks; – while it does not.",
-		"current: everything below it is at the sink. committed: from where a restart goes on. latest: the end of the log.",
+	EmptyHow: []string{
+		"set up the first replica: say where its source and its sink are",
+		"from field to field; then choose among the databases found there",
+		"starts it. Nothing is changed at either side before that",
+	},
+	Meaning: []meaning{
+		{"diff", "WAL versions between the position and the end of the source's log: rows, changes of schema and commits alike. They are not rows. In brackets: old, since the source cannot be asked now."},
+		{"lag", "the age of the oldest message that is not applied yet; 0 when caught up. A quiet source is idle, not behind."},
+		{"rate", "WAL versions applied per second."},
+		{"ETA", "when diff will be 0 at the rate at which it shrinks; – while it does not."},
+		{"current", "everything below it is at the sink."},
+		{"committed", "from where a restart goes on."},
+		{"latest", "the end of the log."},
 	},
 
 	CatchingUp:       "catching up",
 	CaughtUp:         "caught up",
 	Idle:             "idle",
+	Comma:            ", ",
 	Up:               "up",
 	ReadOnly:         "read-only",
 	WorstLag:         "max lag",
@@ -135,8 +145,7 @@ var english = text{
 	Connecting:       "Waiting for the first answer of the instance …",
 	NoData:           "Nothing is known yet. Trying again every second.",
 	EmptyTitle:       "Nothing is replicated yet.",
-	EmptyHow:         "Press n to set up the first replica,",
-	EmptyCommand:     "or run: tdreplica start -f http://SOURCE:6041 -t http://SINK:6041",
+	EmptyCommand:     "Or in a shell:",
 	EmptyReadOnly:    "This console is read-only: replicas are set up elsewhere.",
 	NoAnswer:         "The instance does not answer: %s",
 	LostFor:          "No answer from the instance for %s. These numbers are from %s",
@@ -265,6 +274,9 @@ func init() {
 	english.Col.Rate = "RATE"
 	english.Col.ETA = "ETA"
 	english.Col.Since = "SINCE"
+	english.Col.Phase = "SUB-STATE"
+	english.Col.Trend = "trend of DIFF"
+	english.Col.Highest = "highest DIFF of 10 MIN"
 	english.Col.History = "10 MIN"
 	english.Col.Note = "NOTE"
 	english.Col.Vgroup = "VGROUP"
@@ -503,5 +515,32 @@ func init() {
 		"`alter database {1} wal_retention_period 604800` there keeps it for a week",
 		"the WAL is kept for {1} only",
 		"run",
+		"a deletion of rows",
+		"a batch of schema changes and deletions",
+		"the creation of a super table",
+		"the change of a super table",
+		"the drop of a super table",
+		"the creation of tables",
+		"the change of a table",
+		"the drop of a table",
+		"{1} bytes of rows",
+		"copy the rows of the missing time to the sink, then `remove {1} --force` and `start` it anew",
+		"after {1}, when the last message before them was applied, and {2}",
+		"before {1}",
+		"a process already answers on the control socket {1}",
+		"give a shorter directory with --state-dir",
+		"give this instance a directory of its own with --state-dir",
+		"its taosAdapter is {1}, and before {2} changes that came by replication cannot be told from others",
+		"the control socket's path is too long for a unix socket",
+		"the instance's log holds the details",
+		"they would go round for ever",
+		"{1} bytes of at most {2}",
+		"no instance runs on this state directory ({1})",
+		"no instance runs on this state directory",
+		"ask the instance on {1}",
+		"it answered {1}",
+		"read the answer of the instance on {1}",
+		"this is read-only",
+		"nothing can be changed through it",
 	}
 }

@@ -14,7 +14,8 @@ const (
 	plain  token = iota
 	strong       // titles, what the eye should find
 	dim          // structure: rules, column heads, units, zeroes
-	accent       // the focused pane, keys
+	accent       // the focused pane, keys, what moves
+	soft         // columns of charts: large, so not loud
 	ok           // counters of what is well
 	warn         // interrupted, marks, growing
 	bad          // failed, errors
@@ -39,7 +40,7 @@ var palettes = map[string]palette{
 	"dark": {
 		looks: [tokens]look{
 			plain: {}, strong: {hex: "#e6e9f0", attrs: "1"}, dim: {hex: "#7a8299", attrs: "2"},
-			accent: {hex: "#6cb6eb", ansi: "14"}, ok: {hex: "#7fc98f", ansi: "2"},
+			accent: {hex: "#6cb6eb", ansi: "14"}, soft: {hex: "#4d7fa8", ansi: "6"}, ok: {hex: "#7fc98f", ansi: "2"},
 			warn: {hex: "#e5b567", ansi: "11"}, bad: {hex: "#f2777a", ansi: "9", attrs: "1"},
 		},
 		selection: "#263348", dimThere: "#a3abbf",
@@ -47,7 +48,7 @@ var palettes = map[string]palette{
 	"light": {
 		looks: [tokens]look{
 			plain: {}, strong: {hex: "#1c2333", attrs: "1"}, dim: {hex: "#6b7280", attrs: "2"},
-			accent: {hex: "#0b63b5", ansi: "4"}, ok: {hex: "#1d7a3a", ansi: "2"},
+			accent: {hex: "#0b63b5", ansi: "4"}, soft: {hex: "#7badde", ansi: "6"}, ok: {hex: "#1d7a3a", ansi: "2"},
 			warn: {hex: "#96600a", ansi: "3"}, bad: {hex: "#b3202a", ansi: "1", attrs: "1"},
 		},
 		selection: "#dbe7f5", dimThere: "#4b5565",
@@ -57,7 +58,7 @@ var palettes = map[string]palette{
 	"colorblind": {
 		looks: [tokens]look{
 			plain: {}, strong: {attrs: "1"}, dim: {hex: "#868e9c", attrs: "2"},
-			accent: {hex: "#56b4e9", ansi: "14"}, ok: {hex: "#2f9fe0", ansi: "12"},
+			accent: {hex: "#56b4e9", ansi: "14"}, soft: {hex: "#4487b0", ansi: "6"}, ok: {hex: "#2f9fe0", ansi: "12"},
 			warn: {hex: "#e6a817", ansi: "11"}, bad: {hex: "#e8743b", ansi: "13", attrs: "1;4"},
 		},
 		selection: "#3a4252", dimThere: "#b4bac4",
@@ -90,7 +91,13 @@ func newTheme(name string, depth termenv.Profile, darkGround bool) *theme {
 		if tok == dim {
 			seq = look{hex: p.dimThere, attrs: p.looks[dim].attrs}.sequence(depth)
 		}
-		t.open[1][tok] = sgr(join(selectionOf(p, depth), seq))
+		if depth == termenv.ANSI {
+			// None of sixteen colours is sure to be legible on the row, or to
+			// differ from the ground just enough: it is shown in reverse.
+			t.open[1][tok] = sgr(join("7", strings.TrimPrefix(p.looks[tok].attrs, "2")))
+			continue
+		}
+		t.open[1][tok] = sgr(join(depth.Color(p.selection).Sequence(true), seq))
 	}
 	return t
 }
@@ -119,15 +126,6 @@ func (l look) sequence(depth termenv.Profile) string {
 	return join(attrs, colour)
 }
 
-// selectionOf is reverse video where the terminal has but 16 colours: none of
-// them is sure to differ from the ground just enough.
-func selectionOf(p palette, depth termenv.Profile) string {
-	if depth == termenv.ANSI {
-		return "7"
-	}
-	return depth.Color(p.selection).Sequence(true)
-}
-
 func join(a, b string) string {
 	if a == "" || b == "" {
 		return a + b
@@ -153,6 +151,7 @@ type glyphs struct {
 	bullet, warn, hint                         string
 	sortUp, sortDown                           string
 	on, off                                    string // of a check box
+	none                                       string // nothing was measured
 }
 
 var unicodeGlyphs = glyphs{
@@ -161,7 +160,7 @@ var unicodeGlyphs = glyphs{
 	corner: [4]string{"┌", "┐", "└", "┘"}, side: "│",
 	spark:  []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"},
 	bullet: "●", warn: "▲", hint: "→", sortUp: "▴", sortDown: "▾",
-	on: "[✓]", off: "[ ]",
+	on: "[✓]", off: "[ ]", none: "·",
 }
 
 var asciiGlyphs = glyphs{
@@ -170,7 +169,7 @@ var asciiGlyphs = glyphs{
 	corner: [4]string{"+", "+", "+", "+"}, side: "|",
 	spark:  []string{"_", ".", ",", ":", "-", "=", "*", "#"},
 	bullet: "*", warn: "!", hint: "->", sortUp: "^", sortDown: "v",
-	on: "[x]", off: "[ ]",
+	on: "[x]", off: "[ ]", none: " ",
 }
 
 // sparkline draws the last w values, scaled to their own highest. A flat zero

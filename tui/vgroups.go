@@ -55,9 +55,10 @@ func (a *app) vgroupColumns() []column[core.Vgroup] {
 			draw:  func(v *core.Vgroup) cell { return cell{a.moment(v.LastAt), dim} },
 			order: func(x, y *core.Vgroup) int { return x.LastAt.Compare(y.LastAt) },
 			raw:   func(v *core.Vgroup) string { return stamp(v.LastAt) }},
-		{id: "history", title: c.History, width: 10, drop: 8,
-			draw: func(v *core.Vgroup) cell { return a.sparkCell(true, v.Diff, v.History) },
-			raw:  func(*core.Vgroup) string { return "" }},
+		{id: "history", title: c.History, named: c.Highest, width: 10, drop: 8,
+			draw:  func(v *core.Vgroup) cell { return a.sparkCell(true, v.Diff, v.History) },
+			order: byNumber(func(v *core.Vgroup) int64 { return highest(v.History) }),
+			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(highest(v.History), 10) }},
 		{id: "state", title: c.State, width: 10, fill: true, drop: 2,
 			draw:  func(v *core.Vgroup) cell { return cell{a.vgroupState(v.State), plain} },
 			order: byText(func(v *core.Vgroup) string { return v.State }),
@@ -105,14 +106,39 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 	title := a.f(a.text.VgroupsOf, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
 	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, len(t.Vgroups)), a.focus == paneVgroups)}
 	// A trouble's note may take the lines that the vgroups do not need, and
-	// one or two of theirs: it says what to do.
+	// all but two of theirs: it says what to do.
 	out = append(out, a.taskFacts(t, w, max(1, h-2-min(len(t.Vgroups), 2)))...)
 	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live() || a.old(t)}
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }
 
 // troubleLines is how many lines a task in trouble may say why in.
-const troubleLines = 3
+const troubleLines = 6
+
+// linesOfTrouble is about how many lines a task's note needs in w cells.
+func linesOfTrouble(t *core.Task, w int) int {
+	if t.State != core.Failed && t.State != core.Interrupted {
+		return 1
+	}
+	return min(troubleLines, 1+(len(t.Note)+20)/(w-8))
+}
+
+// essence shortens a note to about w cells. It begins with what was being done,
+// and ends with the cause and what to do: what was being done goes first.
+func essence(note string, w int, tail string) string {
+	short := note
+	for width(short) > w {
+		head, rest, found := strings.Cut(short, ": ")
+		if !found || strings.Contains(head, "; ") {
+			break
+		}
+		short = rest
+	}
+	if len(short) < len(note) {
+		return tail + " " + short
+	}
+	return note
+}
 
 // idleAfter is how long nothing must have come for a task to be called idle.
 const idleAfter = 10 * time.Second
@@ -129,14 +155,14 @@ func (a *app) taskFacts(t *core.Task, w, most int) []string {
 	if a.feed.stale(a.now) {
 		tok = dim
 	}
-	if t.State == core.Running && t.Phase == core.CaughtUp {
-		l.put(tok, a.text.CaughtUp)
+	if phase := a.phaseWord(t); phase != "" {
+		l.put(tok, phase)
 		if t.Diff == 0 && t.IdleMS >= idleAfter.Milliseconds() {
-			l.put(dim, " "+a.glyphs.sep+" "+a.text.Idle+" "+wholeSpan(time.Duration(t.IdleMS)*time.Millisecond))
+			l.put(tok, a.text.Comma+a.text.Idle+" "+wholeSpan(time.Duration(t.IdleMS)*time.Millisecond))
 		}
-	} else {
-		l.put(tok, a.stateWord(t)+" "+a.ago(t.Since))
+		l.put(dim, " "+a.glyphs.sep+" ")
 	}
+	l.put(dim, a.text.State[t.State]+" "+a.ago(t.Since))
 	for _, fact := range a.facts(t) {
 		l.put(dim, " "+a.glyphs.sep+" "+fact)
 	}
@@ -146,7 +172,8 @@ func (a *app) taskFacts(t *core.Task, w, most int) []string {
 // trouble says in at most so many lines why a task does not run.
 func (a *app) trouble(t *core.Task, w, most int) []string {
 	tok := stateToken(t)
-	said := a.stateWord(t) + " " + a.ago(t.Since) + ": " + a.note(t)
+	said := a.stateWord(t) + " " + a.ago(t.Since) + ": "
+	said += essence(a.note(t), most*(w-8)-width(said), a.glyphs.tail)
 	if a.old(t) {
 		said += " " + a.glyphs.sep + " " + a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))
 	}

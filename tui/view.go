@@ -43,11 +43,7 @@ func (a *app) frame() []string {
 		ntasks = len(s.Tasks)
 		for i := range s.Tasks {
 			t := &s.Tasks[i]
-			lines := len(t.Vgroups)
-			if t.State == core.Failed || t.State == core.Interrupted {
-				lines += troubleLines - 1 // they come on top of its vgroups
-			}
-			nvgroups = max(nvgroups, lines)
+			nvgroups = max(nvgroups, len(t.Vgroups)+linesOfTrouble(t, a.w)-1)
 		}
 	}
 	a.lay = arrange(a.h, len(banner), len(notice), ntasks, nvgroups)
@@ -134,34 +130,49 @@ func (a *app) taskPane(w, h int, stale bool) []string {
 	return append(out, a.tasks.view(a, w, h-1, rowStyle{focused: a.focus == paneTasks, stale: stale})...)
 }
 
-// emptyScreen greets an instance without replicas, and waits for the first
-// snapshot.
+// emptyScreen greets an instance without replicas with what to do first, and
+// waits for the first snapshot.
 func (a *app) emptyScreen(w, h int) []string {
 	out := []string{a.rule(w, a.text.TasksTitle, "", true)}
-	var say []string
+	var rows []string
+	say := func(tok token, s string) {
+		for _, r := range wrap(s, w-8) {
+			rows = append(rows, a.newLine(w).put(tok, r).String())
+		}
+	}
 	switch {
 	case a.feed.snap == nil && a.feed.err == nil:
-		say = []string{a.text.Connecting}
+		say(dim, a.text.Connecting)
 	case a.feed.snap == nil:
-		say = []string{a.text.NoData}
+		say(dim, a.text.NoData)
 	case a.readOnly():
-		say = []string{a.text.EmptyTitle, "", a.text.EmptyReadOnly}
+		say(strong, a.text.EmptyTitle)
+		say(dim, a.text.EmptyReadOnly)
 	default:
-		say = []string{a.text.EmptyTitle, "", a.text.EmptyHow, a.text.EmptyCommand}
+		say(strong, a.text.EmptyTitle)
+		rows = append(rows, "")
+		for i, s := range a.text.EmptyHow {
+			rows = append(rows, a.newLine(w-8).put(accent, a.key([]string{"n", "tab", "enter"}[i])).fill(6).put(plain, s).String())
+		}
+		rows = append(rows, "")
+		say(dim, a.text.EmptyCommand)
+		rows = append(rows, a.newLine(w-8).put(plain, emptyCommand).String())
 	}
-	for range max(0, (h-len(say))/3) {
+	widest := 0
+	for _, r := range rows {
+		widest = max(widest, width(r))
+	}
+	for range max(0, (h-len(rows))/3) {
 		out = append(out, "")
 	}
-	for i, s := range say {
-		tok := dim
-		if i == 0 {
-			tok = strong
-		}
-		left := max(1, (w-width(s))/2)
-		out = append(out, a.newLine(w).gap(left).put(tok, s).String())
+	for _, r := range rows {
+		out = append(out, spaces(max(1, (w-widest)/2))+r)
 	}
 	return out
 }
+
+// emptyCommand is the first replica without the console.
+const emptyCommand = "tdreplica start -f http://SOURCE:6041 -t http://SINK:6041"
 
 // banner says that the numbers are not live, and why.
 func (a *app) banner(w int) []string {
@@ -295,6 +306,9 @@ func (a *app) totals(s *core.Snapshot) []part {
 			lag = max(lag, t.LagMS)
 		}
 	}
+	if len(s.Tasks) == 0 {
+		return nil
+	}
 	out := []part{
 		{fmt.Sprintf("%10s", size(int64(bytes))+"/s"), plain, 3},
 		{fmt.Sprintf("%12s", metric(messages, "msg/s")), plain, 5},
@@ -304,13 +318,11 @@ func (a *app) totals(s *core.Snapshot) []part {
 	}
 	// The lag keeps its place when there is none: what stands beside it must
 	// not jump with every message that is on its way.
-	if len(s.Tasks) > 0 {
-		tok := plain
-		if lag == 0 {
-			tok = dim
-		}
-		out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%6s", spanMS(lag)), tok, 2})
+	tok := plain
+	if lag == 0 {
+		tok = dim
 	}
+	out = append(out, part{a.text.WorstLag + " " + fmt.Sprintf("%6s", spanMS(lag)), tok, 2})
 	out = append(out, part{a.f(a.text.CountTasks, len(s.Tasks)), dim, 7})
 	for _, g := range []struct {
 		tok token

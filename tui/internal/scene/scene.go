@@ -18,6 +18,12 @@ const (
 	siteB = "http://td2:6041"
 )
 
+// What an engine says about the scenes' troubles.
+const (
+	refused = "apply 21,480 bytes of rows of vgroup 5, read at offset 1,935,241: write rows at http://td1:6041: dial tcp 10.0.3.7:6041: connect: connection refused; is taosAdapter running there? By default it listens on port 6041"
+	gap     = "read vgroup 11 of database `factory` at http://td2:6041: WAL versions 52118 to 60002 were deleted before they were read; they were written after 2026-03-14T13:01:40Z, when the last message before them was applied, and before 2026-03-14T13:22:41Z; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew; raise the source's wal_retention_period"
+)
+
 // Empty is an instance without replicas.
 func Empty() *core.Snapshot {
 	return &core.Snapshot{Seq: 1, At: Now, Instance: core.Instance{
@@ -79,8 +85,8 @@ func idle(t core.Task, d time.Duration) core.Task {
 
 func interrupted(t core.Task) core.Task {
 	t.State, t.Phase, t.Since = core.Interrupted, "", Now.Add(-12*time.Second)
-	t.Note = "sink td1:6041: connection refused"
-	t.LastError = "write a message to http://td1:6041: dial tcp 10.0.3.7:6041: connect: connection refused"
+	t.Note = refused
+	t.LastError = t.Note
 	t.Retry = core.Retry{Tries: 3, Next: Now.Add(8 * time.Second)}
 	t.Diff, t.Trend, t.LagMS, t.Rate = 37, 1, 12_000, core.Rate{Rows: float64(core.Unknown)}
 	for i := range t.History {
@@ -96,7 +102,7 @@ func interrupted(t core.Task) core.Task {
 
 func failed(t core.Task) core.Task {
 	t.State, t.Phase, t.Since = core.Failed, "", Now.Add(-41*time.Minute)
-	t.Note = "gap in vgroup 11: versions 52,118–60,002 were deleted before they were read; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew"
+	t.Note = gap
 	t.LastError = t.Note
 	t.Diff, t.LagMS, t.Rate = 1204, 41*60_000, core.Rate{Rows: float64(core.Unknown)}
 	for i := range t.History {
@@ -185,12 +191,13 @@ func Events() []core.Event {
 	engine := core.Actor{Via: "engine"}
 	at := func(h, m, s int) time.Time { return time.Date(2026, 3, 14, h, m, s, 0, time.UTC) }
 	all := []core.Event{
-		{At: at(8, 0, 1), Level: core.LevelInfo, Kind: core.EventInstance, Actor: core.Actor{Via: "config"}, Text: "read the configuration /etc/tdreplica/replica.toml: 2 replicas"},
-		{At: at(11, 12, 40), Level: core.LevelInfo, Kind: core.EventCommand, Replica: "maple", Database: "metering", Actor: core.Actor{Via: "console", User: "lin"}, Text: "add database metering"},
-		{At: at(11, 12, 41), Level: core.LevelInfo, Kind: core.EventState, Replica: "maple", Database: "metering", Actor: engine, Text: "running: 2 vgroups, caught up"},
-		{At: at(13, 22, 41), Level: core.LevelError, Kind: core.EventGap, Replica: "otter", Database: "factory", Actor: engine, Text: "failed: gap in vgroup 11: versions 52,118–60,002 were deleted before they were read; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew"},
-		{At: at(14, 2, 57), Level: core.LevelInfo, Kind: core.EventDDL, Replica: "maple", Database: "power", Actor: engine, Text: "alter table meters add column phase float: 4 of 4 vgroups"},
-		{At: at(14, 3, 10), Level: core.LevelWarn, Kind: core.EventState, Replica: "otter", Database: "power", Actor: engine, Text: "interrupted: sink td1:6041: connection refused (try 3); next try in 8 s"},
+		{At: at(7, 59, 58), Level: core.LevelInfo, Kind: core.EventCommand, Replica: "maple", Actor: core.Actor{Via: "config"}, Text: "declared: created"},
+		{At: at(8, 0, 1), Level: core.LevelInfo, Kind: core.EventInstance, Actor: engine, Text: "the instance started"},
+		{At: at(11, 12, 40), Level: core.LevelInfo, Kind: core.EventCommand, Replica: "maple", Database: "metering", Actor: core.Actor{Via: "console", User: "lin"}, Text: "start: created"},
+		{At: at(11, 12, 41), Level: core.LevelInfo, Kind: core.EventState, Replica: "maple", Database: "metering", Actor: engine, Text: "running"},
+		{At: at(13, 22, 41), Level: core.LevelError, Kind: core.EventGap, Replica: "otter", Database: "factory", Actor: engine, Text: "failed: " + gap},
+		{At: at(14, 2, 57), Level: core.LevelInfo, Kind: core.EventDDL, Replica: "maple", Database: "power", Actor: engine, Text: "alter table meters add column phase float"},
+		{At: at(14, 3, 10), Level: core.LevelWarn, Kind: core.EventState, Replica: "otter", Database: "power", Actor: engine, Text: "interrupted: " + refused},
 	}
 	for i := range all {
 		all[i].Seq = uint64(i + 1)
@@ -207,17 +214,19 @@ func Detail(s *core.Snapshot, k core.TaskKey) *core.TaskDetail {
 	d := &core.TaskDetail{Task: *t, Replica: *s.Replica(t.Replica)}
 	for i := range 90 {
 		wave := 20 + 14*math.Sin(float64(i)/7) + 5*math.Sin(float64(i)/2)
-		d.Minutes = append(d.Minutes, core.Throughput{At: Now.Add(time.Duration(i-90) * 10 * time.Second),
-			Messages: 900, Bytes: int64(wave * 10 * (1 << 20)), LagMS: int64(400 + 30*wave)})
+		p := core.Throughput{At: Now.Truncate(10 * time.Second).Add(time.Duration(i-89) * 10 * time.Second), LagMS: int64(400 + 30*wave)}
+		p.Bytes = int64(wave * (1 << 20) * min(10, Now.Sub(p.At).Seconds()))
+		d.Minutes = append(d.Minutes, p)
 	}
-	for i := range 96 {
-		wave := 22 + 15*math.Sin(float64(i)/15)
+	for i := range 280 { // it was not there yet for the first forty minutes
+		wave := 22 + 15*math.Sin(float64(i)/45)
 		lag := int64(500)
-		if i > 60 && i < 66 {
-			lag = int64(i-60) * 9_000
+		if i > 180 && i < 198 {
+			lag = int64(i-180) * 3_000
 		}
-		d.Day = append(d.Day, core.Throughput{At: Now.Add(time.Duration(i-96) * 15 * time.Minute),
-			Messages: 80_000, Bytes: int64(wave * 900 * (1 << 20)), LagMS: lag})
+		p := core.Throughput{At: Now.Truncate(5 * time.Minute).Add(time.Duration(i-279) * 5 * time.Minute), LagMS: lag}
+		p.Bytes = int64(wave * (1 << 20) * min(300, Now.Sub(p.At).Seconds()))
+		d.Day = append(d.Day, p)
 	}
 	d.DDL = []core.DDLRecord{
 		{At: Now.Add(-26 * time.Hour), Vgroup: 4, Text: "create table meters (ts timestamp, current float, voltage int) tags (site int)"},
