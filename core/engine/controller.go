@@ -146,7 +146,8 @@ func (e *Engine) targets(req core.TargetRequest) ([]*task, error) {
 
 // direct changes what is wanted of tasks, remembers it, and reports what each
 // change was.
-func (e *Engine) direct(req core.TargetRequest, verb string, change func(*intent), outcome func(*task, intent) core.Outcome) (*core.Result, error) {
+func (e *Engine) direct(req core.TargetRequest, verb string, change func(*intent), outcome func(*task, intent) core.Outcome) (_ *core.Result, err error) {
+	defer func() { e.failed(verb, req.ID, req.Actor, err) }()
 	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
 	}
@@ -164,6 +165,14 @@ func (e *Engine) direct(req core.TargetRequest, verb string, change func(*intent
 		})
 	}
 	return res, e.persist(tasks)
+}
+
+// failed makes known that something was asked for in vain, and why: who looks
+// into a night finds what was tried as well as what was done.
+func (e *Engine) failed(verb, id string, by core.Actor, err error) {
+	if err != nil {
+		e.event(core.Event{Level: core.LevelWarn, Kind: core.EventCommand, Actor: by, Replica: id, Text: verb + ": " + explain(err)})
+	}
 }
 
 // persist writes tasks at once: what an operator was told is so after a crash.
@@ -196,7 +205,8 @@ func (e *Engine) Restart(_ context.Context, req core.TargetRequest) (*core.Resul
 
 // Update changes settings of a replica. Those that a pump reads when it starts
 // (workers) take effect with the next start of a task.
-func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (*core.Result, error) {
+func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (_ *core.Result, err error) {
+	defer func() { e.failed("update", req.ID, req.Actor, err) }()
 	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
 	}

@@ -242,12 +242,21 @@ func TestStartRefusesBeforeItCreates(t *testing.T) {
 				c.prep(w)
 			}
 			i := running(t, w, quick())
+			c.req.Actor = core.Actor{Via: "console", User: "lin"}
 			_, err := i.Start(context.Background(), c.req)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
 			if snap, _ := i.Snapshot(context.Background()); len(snap.Replicas) > 0 {
 				t.Errorf("%d replicas were created", len(snap.Replicas))
+			}
+			events, err := i.Events(context.Background(), 0, 100)
+			if err != nil || len(events) == 0 {
+				t.Fatalf("events: %v", err)
+			}
+			last := events[len(events)-1]
+			if last.Kind != core.EventCommand || last.Actor != c.req.Actor || !strings.HasPrefix(last.Text, "start: ") || !strings.Contains(last.Text, c.want) {
+				t.Errorf("the last event is %+v", last)
 			}
 		})
 	}

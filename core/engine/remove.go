@@ -14,7 +14,10 @@ const groupPatience = 15 * time.Second
 // Remove deletes a replica: here, and what it left at the source. Rows at the
 // sink stay. If the source cannot be reached, force removes it here anyway and
 // says what is left there.
-func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (*core.Result, error) {
+func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Result, err error) {
+	if !req.DryRun {
+		defer func() { e.failed("remove", req.ID, req.Actor, err) }()
+	}
 	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
 	}

@@ -12,7 +12,8 @@ import (
 
 // Start creates a replica, extends one, or starts what is stopped. Whatever
 // can be checked within a few seconds is checked before anything is created.
-func (e *Engine) Start(ctx context.Context, req core.StartRequest) (*core.Result, error) {
+func (e *Engine) Start(ctx context.Context, req core.StartRequest) (_ *core.Result, err error) {
+	defer func() { e.failed("start", req.ID, req.Actor, err) }()
 	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
 	}
