@@ -129,7 +129,7 @@ func drainEngine(b *testing.B, n nodes, w world, workers int) float64 {
 // visible at the sink: with ten rows a second, and after a pause that is long
 // enough for every wait in the engine to have grown to its longest.
 func BenchmarkTrickle(b *testing.B) {
-	n := startNodes(b, world{Databases: 1, Vgroups: 2})
+	n := startNodes(b, world{Databases: 1, Vgroups: 2, Late: true})
 	e := startEngine(b)
 	replicate(b, e, n.A, n.B, core.Options{}, "d0")
 	allCaughtUp(b, e, 1)

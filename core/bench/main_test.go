@@ -27,6 +27,7 @@ type world struct {
 	Vgroups   int  // of each database
 	Batches   int  // of batchRows rows, in each vgroup of d0 at A
 	Lose      bool // B acknowledges writes and does nothing
+	Late      bool // idle polls return at the end of their blocking time, as on real servers
 }
 
 const batchRows = 4096 // one message
@@ -52,12 +53,12 @@ func TestMain(m *testing.M) {
 
 // serve runs the nodes until the other process closes its end.
 func serve(w world) error {
-	a, err := embedded.Start(embedded.Options{})
+	a, err := embedded.Start(embedded.Options{LatePolls: w.Late})
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	b, err := embedded.Start(embedded.Options{FirstVgroupID: 100_000})
+	b, err := embedded.Start(embedded.Options{FirstVgroupID: 100_000, LatePolls: w.Late})
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ type Options struct {
 	// be safe for concurrent use. Violations are also kept for Violations.
 	OnViolation   func(string)
 	FirstVgroupID int32 // default 2
+	// LatePolls makes an idle poll return at the end of its blocking time even
+	// if a row came in between, as it does on real servers.
+	LatePolls bool
 }
 
 // Node is one embedded server. All methods are safe for concurrent use.

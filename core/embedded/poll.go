@@ -29,6 +29,9 @@ func (t *tmqSession) poll(args tmqArgs) (reply, error) {
 			t.message, t.fetched = m, 0
 			return m.reply(), nil
 		}
+		if t.n.opts.LatePolls {
+			changed = nil
+		}
 		if !waitChange(t.s.ctx, changed, until) {
 			return (&message{}).reply(), nil
 		}

@@ -201,6 +201,9 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	}
 	behind := w.p.t.meter.measured(assigned, now, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0
+	if w.sampling = idleSampling; !moved && !w.unsettled {
+		w.sampling = min(longSampling, max(idleSampling, w.p.e.cfg.Engine.StallTimeout.Duration/4))
+	}
 	for _, a := range assigned {
 		if pos, ok := at[a.Vgroup]; ok && pos < a.Begin {
 			return w.p.t.gap(w.p.plan, a.Vgroup, pos, a.Begin)

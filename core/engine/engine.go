@@ -99,6 +99,7 @@ type replica struct {
 	gone    chan struct{} // closed when the replica was removed
 	looking bool          // a discoverer goroutine exists
 	limit   limit         // what its tasks may read; safe without Engine.mu
+	sink    presence      // likewise
 }
 
 // New restores the instance that the store holds. Nothing runs before Run.

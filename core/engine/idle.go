@@ -2,24 +2,42 @@ package engine
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"tdreplica/core"
 )
 
-// probeAfter is how often a writer looks whether its sink went unused, and asks
-// if it is still there: a dead one is noticed after one to two times as long.
-// Without it the first to notice would be the first row after a quiet night.
+// probeAfter is how often a writer looks whether the sink gave no sign of life,
+// and asks if it is still there: a dead one is noticed after one to two times as
+// long. Without it the first to notice would be the first row after a quiet
+// night.
 const probeAfter = 12 * time.Second
 
 // heldPause is how often a held writer looks whether its time is up.
 const heldPause = 250 * time.Millisecond
 
+// presence is when the sink of a replica last gave a sign of life, to any of its
+// tasks. It is safe for concurrent use.
+type presence struct{ at atomic.Int64 } // in ns; 0: never, or lost
+
+func (p *presence) answered(now time.Time) { p.at.Store(now.UnixNano()) }
+
+// claim reports whether the sink was silent for that long. Whoever learns it
+// first asks for all: to the others it has just answered, unless it is lost.
+func (p *presence) claim(now time.Time, silent time.Duration) bool {
+	last := p.at.Load()
+	return now.UnixNano()-last >= int64(silent) && p.at.CompareAndSwap(last, now.UnixNano())
+}
+
+// lost makes every other task look for itself.
+func (p *presence) lost() { p.at.Store(0) }
+
 // idle waits for something to write. When nothing came for a while the task's
-// first worker asks the sink for a sign of life; the others have the same sink.
+// first worker looks after the sink; the others have the same.
 func (w *worker) idle(ctx context.Context) error {
 	if w.probe == nil && w.n == 0 {
-		w.probe, w.probeSeq = w.p.e.clock.After(w.p.e.probing), w.acked.Load()
+		w.probe = w.p.e.clock.After(w.p.e.probing)
 	}
 	var tick <-chan time.Time
 	if len(w.parked) > 0 {
@@ -37,7 +55,7 @@ func (w *worker) idle(ctx context.Context) error {
 	case <-w.probe:
 	}
 	w.probe = nil
-	if w.acked.Load() == w.probeSeq && !w.p.isHalted() {
+	if !w.p.isHalted() && w.p.t.replica.sink.claim(w.p.e.clock.Now(), w.p.e.probing) {
 		w.probeSink(ctx)
 	}
 	return nil
@@ -52,7 +70,10 @@ func (w *worker) probeSink(ctx context.Context) {
 	lost := false
 	_ = w.ask(ctx, func(ctx context.Context) error {
 		_, err := w.p.plan.sinkCatalog.Database(ctx, w.p.t.key.Database)
-		lost = lost || core.ClassOf(err).Retryable() && err != nil
+		if err != nil && core.ClassOf(err).Retryable() {
+			lost = true
+			w.p.t.replica.sink.lost()
+		}
 		return err
 	})
 	if lost && w.sink != nil {

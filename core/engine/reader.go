@@ -26,7 +26,10 @@ const (
 	// quickRetries of a request that the server was too busy for are nobody's
 	// business yet.
 	quickRetries = 3
+	// idleSampling is the pace of samples while the task has nothing to do. It
+	// slows down to longSampling where each finds what the one before found.
 	idleSampling = 4 * time.Second
+	longSampling = 12 * time.Second
 )
 
 // worker is one reader and one writer. The writer's goroutine owns the sink and
@@ -40,8 +43,7 @@ type worker struct {
 	writes  lease
 	landing *landing // nil: the sink refuses rows of missing tables itself
 
-	probe      <-chan time.Time // nil: no probe of the sink is planned
-	probeSeq   uint64           // acked when it was planned
+	probe      <-chan time.Time // nil: no look at the sink is planned
 	writerDone chan struct{}
 	taken      atomic.Uint64 // the last message that was applied, or put aside
 	acked      atomic.Uint64 // everything up to this message is at the sink
@@ -57,14 +59,15 @@ type worker struct {
 	vgroups  []int32
 	handed   uint64 // the last message handed to the writer
 	polls    lease
-	wait     time.Duration
+	pace     pace
 	quiet    bool // the last poll found nothing
 	lastPoll time.Time
 	marks    marks
 
 	sampledAt  time.Time
 	sampledSeq uint64
-	unsettled  bool // the last sample saw a difference, or a commit followed it
+	sampling   time.Duration // the pace while there is nothing to do
+	unsettled  bool          // the last sample saw a difference, or a commit followed it
 	progressed time.Time
 	failures   int
 	failing    time.Time // since when requests between two polls fail
@@ -75,7 +78,8 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 	return &worker{
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
 		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{},
-		wait: p.e.cfg.Engine.PollWaitMin.Duration, lastPoll: now, progressed: now, marks: newMarks(),
+		pace:     pace{least: p.e.cfg.Engine.PollWaitMin.Duration, most: p.e.cfg.Engine.PollWaitMax.Duration, since: now},
+		sampling: idleSampling, lastPoll: now, progressed: now, marks: newMarks(),
 		landing: newLanding(p.plan.sinkVersion),
 	}
 }
@@ -203,7 +207,8 @@ func (w *worker) poll(ctx context.Context) error {
 		w.p.doing("poll")
 	}
 	began := w.p.e.clock.Now()
-	m, err := w.source.Poll(w.polls.take(ctx, c.PollWaitMax.Duration+2*c.RequestTimeout.Duration), w.wait)
+	limited := w.polls.take(ctx, 2*c.PollWaitMax.Duration+2*c.RequestTimeout.Duration)
+	m, err := w.source.Poll(limited, w.pace.wait(began))
 	w.lastPoll = w.p.e.clock.Now()
 	switch {
 	case err != nil && core.ClassOf(err) == core.ClassRetry && w.failures < 10:
@@ -215,13 +220,12 @@ func (w *worker) poll(ctx context.Context) error {
 	case err != nil:
 		return err
 	case m == nil:
-		w.failures = 0
+		w.failures, w.quiet = 0, true
 		w.p.rested(w.lastPoll.Sub(began))
-		w.wait, w.quiet = min(2*w.wait, c.PollWaitMax.Duration), true
 		return nil
 	}
-	w.failures = 0
-	w.wait, w.quiet = c.PollWaitMin.Duration, false
+	w.failures, w.quiet = 0, false
+	w.pace.since = w.lastPoll
 	w.handed++
 	w.marks.handed(m.Vgroup)
 	w.p.t.replica.limit.spend(int64(len(m.Payload())))
@@ -294,7 +298,7 @@ func (w *worker) sampleDue(now time.Time, acked uint64) bool {
 	if age >= 100*time.Millisecond && w.p.changes.waiting() {
 		return true
 	}
-	return age >= idleSampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled)
+	return age >= w.sampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled)
 }
 
 // tolerate lets a request that the server was too busy for be made again in

@@ -210,7 +210,11 @@ func (w *worker) attempt(ctx context.Context, m *core.Message) error {
 		}
 	}
 	w.p.doing("write")
-	return w.sink.Write(w.writes.take(ctx, w.p.e.cfg.Engine.WriteTimeout.Duration), m)
+	err := w.sink.Write(w.writes.take(ctx, w.p.e.cfg.Engine.WriteTimeout.Duration), m)
+	if err == nil {
+		w.p.t.replica.sink.answered(w.p.e.clock.Now())
+	}
+	return err
 }
 
 func (w *worker) openSink(ctx context.Context) (err error) {
