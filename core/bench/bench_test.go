@@ -13,9 +13,24 @@ import (
 	"tdreplica/core/taos"
 )
 
-// BenchmarkDrain is the way of a backlog through the engine to a sink that
-// acknowledges and does nothing: the replicator's own ceiling. loop is the bare
-// poll, fetch, write in this process, which the others are compared with.
+// BenchmarkCeiling is the way of a backlog through the engine between adapters
+// that do next to nothing: what the replicator can do where only the cores and
+// the kernel's sockets set a limit. loop is the bare poll, fetch, write in this
+// process.
+func BenchmarkCeiling(b *testing.B) {
+	w := world{Databases: 1, Vgroups: 4, Batches: 1, Replay: 5000}
+	n := startNodes(b, w)
+	b.Run("loop", func(b *testing.B) {
+		for b.Loop() {
+			drainLoop(b, n, w)
+		}
+	})
+	workers(b, n, w, 0)
+}
+
+// BenchmarkDrain is the same between embedded nodes, of which the sink
+// acknowledges and does nothing. They need more of the cores than the
+// replicator.
 func BenchmarkDrain(b *testing.B) {
 	w := world{Databases: 1, Vgroups: 4, Batches: 250, Lose: true}
 	n := startNodes(b, w)
@@ -32,6 +47,12 @@ func BenchmarkDrain(b *testing.B) {
 			b.ReportMetric(drainLoop(b, thin, w)/loop, "of-loop")
 		}
 	})
+	workers(b, n, w, loop)
+}
+
+// workers drains with one worker and with four.
+func workers(b *testing.B, n nodes, w world, loop float64) {
+	var one float64
 	for _, workers := range []int{1, 4} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			for b.Loop() {
@@ -39,21 +60,27 @@ func BenchmarkDrain(b *testing.B) {
 				if loop > 0 {
 					b.ReportMetric(speed/loop, "of-loop")
 				}
+				if workers == 1 {
+					one = speed
+				} else {
+					b.ReportMetric(speed/one, "of-one")
+				}
 			}
 		})
 	}
 }
 
 // drained reports one drain and returns its speed in MB/s.
-func drained(b *testing.B, before usage, messages, bytes int64) float64 {
+func drained(b *testing.B, n nodes, before usage, messages, bytes int64) float64 {
 	b.Helper()
-	after := used(b)
+	after, theirs := used(b), n.used(b)
 	took := after.at.Sub(before.at).Seconds()
 	speed := float64(bytes) / 1e6 / took
 	b.ReportMetric(speed, "MB/s")
 	b.ReportMetric(float64(after.allocs-before.allocs)/float64(messages), "allocs/msg")
 	b.ReportMetric(float64(after.bytes-before.bytes)/float64(messages), "B/msg")
 	b.ReportMetric((after.cpu-before.cpu).Seconds()/(float64(bytes)/1e9), "cpu-s/GB")
+	b.ReportMetric((theirs-before.nodes).Seconds()/(float64(bytes)/1e9), "nodes-cpu-s/GB")
 	b.ReportMetric(0, "ns/op") // it would include the start
 	return speed
 }
@@ -66,10 +93,10 @@ func drainLoop(b *testing.B, n nodes, w world) float64 {
 		b.Fatal(err)
 	}
 	defer cat.Close()
-	if err := cat.EnsureTopic(ctx, "tdr_d0", "d0"); err != nil {
+	if err := cat.EnsureTopic(ctx, topic, "d0"); err != nil {
 		b.Fatal(err)
 	}
-	src, err := c.Source(ctx, n.A, engine.Subscription{Topic: "tdr_d0", Group: fmt.Sprint("loop", rand.Uint64())})
+	src, err := c.Source(ctx, n.A, engine.Subscription{Topic: topic, Group: fmt.Sprint("loop", rand.Uint64())})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -81,7 +108,7 @@ func drainLoop(b *testing.B, n nodes, w world) float64 {
 	defer sink.Close()
 	var messages, rows, bytes int64
 	before := usage{}
-	for rows < int64(w.Vgroups*w.Batches) {
+	for rows < w.messages() {
 		m, err := src.Poll(ctx, time.Second)
 		if err != nil {
 			b.Fatal(err)
@@ -91,6 +118,7 @@ func drainLoop(b *testing.B, n nodes, w world) float64 {
 		}
 		if messages == 0 {
 			before = used(b)
+			before.nodes = n.used(b)
 		}
 		if err := sink.Write(ctx, m); err != nil {
 			b.Fatal(err)
@@ -101,7 +129,7 @@ func drainLoop(b *testing.B, n nodes, w world) float64 {
 		messages, bytes = messages+1, bytes+int64(len(m.Payload()))
 		m.Release()
 	}
-	return drained(b, before, messages, bytes)
+	return drained(b, n, before, messages, bytes)
 }
 
 func drainEngine(b *testing.B, n nodes, w world, workers int) float64 {
@@ -109,14 +137,15 @@ func drainEngine(b *testing.B, n nodes, w world, workers int) float64 {
 	id := replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, "d0")
 	// Looked at often, the task itself would be what is measured.
 	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, "d0").State == core.Running })
-	before, rows := used(b), int64(w.Vgroups*w.Batches*batchRows)
+	before, rows := used(b), w.messages()*batchRows
+	before.nodes = n.used(b)
 	had := detail(b, e, id, "d0").Totals
 	var now core.Totals
 	await(b, "the backlog is drained", 5*time.Millisecond, func() bool {
 		now = detail(b, e, id, "d0").Totals
 		return now.Rows >= rows
 	})
-	speed := drained(b, before, now.Messages-had.Messages, now.Bytes-had.Bytes)
+	speed := drained(b, n, before, now.Messages-had.Messages, now.Bytes-had.Bytes)
 	b.StopTimer()
 	if _, err := e.Remove(b.Context(), core.RemoveRequest{ID: id, Force: true}); err != nil {
 		b.Fatal(err)
@@ -219,7 +248,7 @@ func BenchmarkBeside(b *testing.B) {
 	await(b, "the backlog is being drained", time.Millisecond, func() bool { return detail(b, e, id, "d0").Totals.Messages > 1 })
 	var took []time.Duration
 	for b.Loop() {
-		for detail(b, e, id, "d0").Totals.Rows < int64(w.Vgroups*w.Batches*batchRows) {
+		for detail(b, e, id, "d0").Totals.Rows < w.messages()*batchRows {
 			began := time.Now()
 			query(b, n.A, fmt.Sprintf("insert into d1.t values(%d,1)", 1767225600000+len(took)))
 			await(b, "the row is at the sink", time.Millisecond, func() bool {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -97,6 +98,7 @@ type usage struct {
 	cpu    time.Duration
 	allocs uint64
 	bytes  uint64
+	nodes  time.Duration // CPU of the nodes' process, where it is of interest
 }
 
 func used(b *testing.B) usage {
@@ -107,7 +109,24 @@ func used(b *testing.B) usage {
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return usage{time.Now(), time.Duration(r.Utime.Nano() + r.Stime.Nano()), m.Mallocs, m.TotalAlloc}
+	return usage{at: time.Now(), cpu: time.Duration(r.Utime.Nano() + r.Stime.Nano()), allocs: m.Mallocs, bytes: m.TotalAlloc}
+}
+
+// used is the CPU time that the nodes' process has used so far, in hundredths
+// of a second.
+func (n nodes) used(b *testing.B) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), ") ")
+	var user, system int64
+	if f := strings.Fields(rest); len(f) > 13 {
+		user, _ = strconv.ParseInt(f[11], 10, 64)
+		system, _ = strconv.ParseInt(f[12], 10, 64)
+	}
+	return time.Duration(user+system) * (time.Second / 100)
 }
 
 // residentMB is this process's memory as the kernel counts it.

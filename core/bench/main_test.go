@@ -27,13 +27,20 @@ type world struct {
 	Vgroups   int  // of each database
 	Batches   int  // of batchRows rows, in each vgroup of d0 at A
 	Lose      bool // B acknowledges writes and does nothing
+	Replay    int  // as many messages in each vgroup of d0, from a stub in front of A that also takes the writes
 	Late      bool // idle polls return at the end of their blocking time, as on real servers
 }
 
 const batchRows = 4096 // one message
 
-// nodes are the addresses of the two.
-type nodes struct{ A, B core.Endpoint }
+// messages is how many with rows d0 has.
+func (w world) messages() int64 { return int64(w.Vgroups * max(w.Batches, w.Replay)) }
+
+// nodes are the addresses of the two, and their process.
+type nodes struct {
+	A, B core.Endpoint
+	pid  int
+}
 
 func TestMain(m *testing.M) {
 	text := os.Getenv(nodesEnv)
@@ -76,7 +83,20 @@ func serve(w world) error {
 	if w.Lose {
 		b.Faults().Add(embedded.Fault{Action: "write_raw", Lose: true})
 	}
-	fmt.Println(a.URL(), b.URL())
+	at, to := a.URL(), b.URL()
+	if w.Replay > 0 {
+		s, err := newStub(endpoint(at), w)
+		if err != nil {
+			return err
+		}
+		if at, err = s.serve(at); err != nil {
+			return err
+		}
+		if to, err = s.serve(to); err != nil {
+			return err
+		}
+	}
+	fmt.Println(at, to)
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return err
 }
@@ -137,7 +157,7 @@ func startNodes(b *testing.B, w world) nodes {
 		b.Fatalf("start the nodes: %v", err)
 	}
 	urls := strings.Fields(line)
-	return nodes{endpoint(urls[0]), endpoint(urls[1])}
+	return nodes{endpoint(urls[0]), endpoint(urls[1]), cmd.Process.Pid}
 }
 
 func endpoint(url string) core.Endpoint {

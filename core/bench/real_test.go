@@ -31,7 +31,7 @@ func BenchmarkReal(b *testing.B) {
 	if os.Getenv("TDREPLICA_TEST_A") == "" || os.Getenv("TDREPLICA_TEST_B") == "" {
 		b.Skip("TDREPLICA_TEST_A and TDREPLICA_TEST_B name no servers")
 	}
-	n := nodes{realEndpoint(b, "TDREPLICA_TEST_A"), realEndpoint(b, "TDREPLICA_TEST_B")}
+	n := nodes{A: realEndpoint(b, "TDREPLICA_TEST_A"), B: realEndpoint(b, "TDREPLICA_TEST_B")}
 	fillReal(b, n.A)
 	b.Cleanup(func() { query(b, n.B, "drop database if exists "+realDatabase) })
 	loop := strings.Fields(os.Getenv("TDREPLICA_BENCH_LOOP"))

@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	bufferSize = 64 << 10 // where messages go; also the size of the fragments that are sent
-	smallSize  = 4 << 10  // where only requests and replies go
+	// smallSize is the size of a connection's buffers: requests and replies fit
+	// in, and what is longer goes past them, from and to its own memory.
+	smallSize  = 4 << 10
+	bufferSize = 64 << 10 // of what must be gathered: compressed messages, long replies
 	maxText    = 16 << 20 // of a JSON reply: the assignment of 100,000 vgroups fits
 	closeGrace = time.Second
 )
@@ -40,6 +42,7 @@ type socket struct {
 	ep   endpoint
 	opts Options
 	conn *websocket.Conn
+	frag fragments // how messages go out, unless they are compressed
 
 	// Of the goroutine that makes requests.
 	out     []byte // the text of a request
@@ -95,8 +98,7 @@ const (
 	pathSink   = "/ws"
 )
 
-// dial opens a WebSocket to a path of an endpoint within ctx. A source reads
-// messages and a sink writes them: each needs one big buffer.
+// dial opens a WebSocket to a path of an endpoint within ctx.
 func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, error) {
 	keepAlive := net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 4}
 	d := websocket.Dialer{
@@ -108,10 +110,7 @@ func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, 
 
 		EnableCompression: e.compression,
 	}
-	switch path {
-	case pathSource:
-		d.ReadBufferSize = bufferSize
-	case pathSink:
+	if e.compression && path == pathSink {
 		d.WriteBufferSize = bufferSize
 	}
 	conn, resp, err := d.DialContext(ctx, e.addr.WebSocket(path), nil)
@@ -127,7 +126,9 @@ func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, 
 	}
 	s := newSocket(e, opts)
 	s.conn = conn
+	s.frag.conn = conn.NetConn()
 	conn.SetReadLimit(opts.MaxFrame + newHeadSize)
+	conn.SetPingHandler(s.pong)
 	go s.read()
 	return s, nil
 }
@@ -151,8 +152,12 @@ func (s *socket) close() {
 	s.unwatch()
 	deadline := time.Now().Add(closeGrace)
 	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	// The other side may be gone; then there is nobody to say goodbye to.
-	_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
+	// The other side may be gone; then there is nobody to say goodbye to. Nor
+	// is there in the middle of a message.
+	if s.frag.mu.TryLock() {
+		_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
+		s.frag.mu.Unlock()
+	}
 	s.fail(errClosed)
 	<-s.done
 }
@@ -357,6 +362,15 @@ func (s *socket) watch(ctx context.Context) {
 	})
 }
 
+// pong answers a ping, between two fragments of what is being sent.
+func (s *socket) pong(data string) error {
+	s.frag.mu.Lock()
+	defer s.frag.mu.Unlock()
+	// A connection that is lost is noticed by whoever reads or writes next.
+	_ = s.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(closeGrace))
+	return nil
+}
+
 func (s *socket) setSending(is bool) {
 	s.mu.Lock()
 	s.sending = is
@@ -364,6 +378,9 @@ func (s *socket) setSending(is bool) {
 }
 
 func (s *socket) write(ctx context.Context, kind int, data []byte) error {
+	if !s.ep.compression {
+		return s.frag.write(ctx, kind, data, s.opts.RequestTimeout)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
