@@ -2,10 +2,11 @@ package contract
 
 import "testing"
 
+const otherVersion = "the version of a real server cannot be chosen; every other scenario runs at the one it has"
+
 // TestOtherVersions runs the core scenarios against the protocol of older servers
 // and of newer ones. Real servers have one version: theirs is what the other tests see.
 func TestOtherVersions(t *testing.T) {
-	const reason = "the version of a real server cannot be chosen; every other scenario runs at the one it has"
 	scenarios := map[string]func(*env){
 		"copy":    copyEveryType,
 		"two-way": twoWay,
@@ -25,7 +26,7 @@ func TestOtherVersions(t *testing.T) {
 	for version, names := range runs {
 		for _, name := range names {
 			t.Run(version+" "+name, func(t *testing.T) {
-				scenario(t, options{version: version, embedded: reason}, scenarios[name])
+				scenario(t, options{version: version, embedded: otherVersion}, scenarios[name])
 			})
 		}
 	}

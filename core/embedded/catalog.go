@@ -125,8 +125,9 @@ func (n *Node) addDatabase(name string, options map[string]string) *database {
 		db.options[k] = v
 	}
 	db.prec = precision(slices.Index(precisionNames[:], db.option("PRECISION")))
-	for range db.optionInt("VGROUPS") {
-		vg := &vgroup{id: n.nextVgroup, db: db}
+	count := db.optionInt("VGROUPS")
+	for i := range count {
+		vg := &vgroup{id: n.nextVgroup, db: db, from: uint32(i << 32 / count)}
 		n.nextVgroup++
 		db.vgroups = append(db.vgroups, vg)
 		vg.append(entry{kind: kindNoop})

@@ -131,30 +131,15 @@ func (s *session) dropDatabase(p *parser) (*result, error) {
 	return &result{}, nil
 }
 
-// splitVgroup replaces a vgroup by two new ones: their WALs begin anew and
-// share its tables.
+// splitVgroup replaces a vgroup by two new ones.
 func (s *session) splitVgroup(p *parser) (*result, error) {
 	id := int32(p.integer())
 	p.end()
 	for _, db := range s.n.databases {
-		at := slices.IndexFunc(db.vgroups, func(vg *vgroup) bool { return vg.id == id })
-		if at < 0 {
-			continue
+		if at := slices.IndexFunc(db.vgroups, func(vg *vgroup) bool { return vg.id == id }); at >= 0 {
+			db.split(at)
+			return &result{}, nil
 		}
-		old := db.vgroups[at]
-		fresh := []*vgroup{{id: s.n.nextVgroup, db: db}, {id: s.n.nextVgroup + 1, db: db}}
-		s.n.nextVgroup += 2
-		db.vgroups = slices.Replace(db.vgroups, at, at+1, fresh...)
-		for _, vg := range fresh {
-			vg.append(entry{kind: kindNoop})
-		}
-		for i, t := range sortedTables(db.tables) {
-			if t.vg == old {
-				t.vg = fresh[i%2]
-				t.vg.tables++
-			}
-		}
-		return &result{}, nil
 	}
 	return nil, failure(codeInvalidPara, "Vgroup does not exist")
 }

@@ -138,7 +138,7 @@ func (n *Node) read(c *consumer, r *reading) *message {
 			if en.kind != kindSubmit {
 				break
 			}
-			en = c.group.heard(en)
+			en = c.group.heard(en, vg, v < vg.shared)
 			part = append(part, en)
 			rows += en.rows
 		}
@@ -168,9 +168,10 @@ func (n *Node) silence(t *table) {
 	}
 }
 
-// heard is a submit without the rows of silenced tables.
-func (g *group) heard(en *entry) *entry {
-	if len(g.silent) == 0 {
+// heard is a submit without the rows of silenced tables, and of those that are
+// not here any more if the entry is older than a split.
+func (g *group) heard(en *entry, vg *vgroup, shared bool) *entry {
+	if len(g.silent) == 0 && !shared {
 		return en
 	}
 	part := *en
@@ -181,7 +182,7 @@ func (g *group) heard(en *entry) *entry {
 		if err != nil || d.err != nil {
 			return en
 		}
-		if t := g.topic.db.tables[name]; t == nil || !g.silent[t.uid] {
+		if t := g.topic.db.tables[name]; (t == nil || !g.silent[t.uid]) && (!shared || vg.db.vgroupOf(name) == vg) {
 			part.data = append(part.data, before[:len(before)-len(d.b)]...)
 			part.blocks++
 			part.rows += b.rows

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -74,21 +75,44 @@ func TestDeleteThatNamesNoTableEmptiesAll(t *testing.T) {
 	}
 }
 
+// TestSplitVgroup: both halves have the whole log of the vgroup that went, but
+// hand out the rows of their own tables only.
 func TestSplitVgroup(t *testing.T) {
 	n := start(t, Options{})
-	must(t, n, "create database d vgroups 1", "create topic tp with meta as database d", "create table d.t1(ts timestamp, v int)", "create table d.t2(ts timestamp, v int)")
+	must(t, n, "create database d vgroups 1", "create topic tp with meta as database d")
+	const tables = 8
+	for i := range tables {
+		must(t, n, fmt.Sprintf("create table d.t%d(ts timestamp, v int)", i), fmt.Sprintf("insert into d.t%d values(now,1)", i))
+	}
 	c := consume(t, n.URL(), "tp", "g", nil)
-	c.poll(100)
+	end := n.WALEnds("d")[2]
 	must(t, n, "split vgroup 2")
 	await(t, "the new vgroups", func() bool {
 		return len(c.ok("assignment", map[string]any{"topic": "tp"})["assignment"].([]any)) == 2
 	})
-	must(t, n, "insert into d.t1 values(now,1)", "insert into d.t2 values(now,1)")
-	seen := map[int64]bool{}
+	for vg, e := range n.WALEnds("d") {
+		if vg == 2 || e < end {
+			t.Errorf("vgroup %d ends at %d, the one that was split did at %d", vg, e, end)
+		}
+	}
+	for i := range tables {
+		must(t, n, fmt.Sprintf("insert into d.t%d values(now+1s,2)", i))
+	}
+	seen, rows := map[int64]bool{}, 0
 	for m := c.poll(50); m != nil; m = c.poll(50) {
 		seen[m.num("vgroup_id")] = true
+		if m.num("message_type") == 1 {
+			_, payload := c.fetch()
+			data, err := decodeDataMessage(kindSubmit, payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range data.blocks {
+				rows += b.rows
+			}
+		}
 	}
-	if len(seen) != 2 || seen[2] {
-		t.Errorf("messages came from vgroups %v", seen)
+	if len(seen) != 2 || seen[2] || rows != 2*tables {
+		t.Errorf("%d rows of %d came from vgroups %v", rows, 2*tables, seen)
 	}
 }

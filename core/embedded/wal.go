@@ -1,7 +1,9 @@
 package embedded
 
 import (
-	"hash/fnv"
+	"hash/crc32"
+	"slices"
+	"sort"
 	"time"
 )
 
@@ -37,7 +39,9 @@ type entry struct {
 type vgroup struct {
 	id      int32
 	db      *database
-	begin   int64 // the version of entries[0]
+	from    uint32 // the least hash of its tables' names
+	begin   int64  // the version of entries[0]
+	shared  int64  // below it are the entries of the vgroup that this one was split from
 	entries []entry
 	bytes   int64 // of entries' payloads
 	tables  int
@@ -82,11 +86,48 @@ func (vg *vgroup) retain(now time.Time) {
 	vg.truncate(vg.begin + int64(n))
 }
 
-// vgroupOf places a table by its name, as every table of a database is.
+// vgroupOf places a table by its name, as every table of a database is: each
+// vgroup has a range of hashes.
 func (db *database) vgroupOf(table string) *vgroup {
-	h := fnv.New32a()
-	h.Write([]byte(table))
-	return db.vgroups[int(h.Sum32()%uint32(len(db.vgroups)))]
+	h := crc32.ChecksumIEEE([]byte(table))
+	i := sort.Search(len(db.vgroups), func(i int) bool { return db.vgroups[i].from > h })
+	return db.vgroups[i-1]
+}
+
+// split replaces a vgroup by two that share its range of hashes. Both begin as
+// copies of it: their WALs hold all its entries under the same versions, and
+// the groups' offsets are kept.
+func (db *database) split(at int) {
+	n, old := db.node, db.vgroups[at]
+	size := uint64(1)<<32 - uint64(old.from)
+	if at+1 < len(db.vgroups) {
+		size = uint64(db.vgroups[at+1].from) - uint64(old.from)
+	}
+	var halves []*vgroup
+	for i := range uint64(2) {
+		half := &vgroup{
+			id: n.nextVgroup, db: db, from: old.from + uint32(i*size/2),
+			begin: old.begin, entries: slices.Clone(old.entries), bytes: old.bytes, shared: old.end(),
+		}
+		n.nextVgroup++
+		halves = append(halves, half)
+	}
+	db.vgroups = slices.Replace(db.vgroups, at, at+1, halves...)
+	for _, t := range db.tables {
+		if t.vg == old {
+			t.vg = db.vgroupOf(t.name)
+			t.vg.tables++
+		}
+	}
+	for _, topic := range n.topics {
+		for _, g := range topic.groups {
+			for _, half := range halves {
+				if stored, ok := g.stored[old.id]; ok && topic.db == db {
+					g.stored[half.id] = stored
+				}
+			}
+		}
+	}
 }
 
 // log appends an entry to every vgroup; build makes its payload for each.

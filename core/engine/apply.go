@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -116,6 +117,9 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	if w.p.t.outlived(meta) {
 		return nil
 	}
+	if own, err := w.ownTables(ctx, meta, m); !own || err != nil {
+		return err
+	}
 	if a := meta.Alter; meta.Kind == raw.AlterSuperTable && a != nil && a.Change == raw.RenameTag {
 		return w.renameTag(ctx, meta, m)
 	} else if a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
@@ -226,6 +230,9 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 		}
 	}
 	if !super {
+		if other, err := w.elsewhere(ctx, m, d.Table); err != nil || other[d.Table] {
+			return err
+		}
 		if err := d.Check(); err != nil {
 			return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "delete", Err: err})
 		}
@@ -242,10 +249,17 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 	if err != nil {
 		return err
 	}
+	other, err := w.elsewhere(ctx, m, slices.Collect(maps.Values(names))...)
+	if err != nil {
+		return err
+	}
 	for _, uid := range d.UIDs {
 		name, there := names[uid]
 		if !there {
 			t.say(core.LevelInfo, core.EventDDL, "a child of %s that was dropped since is left out of a delete", d.Table)
+			continue
+		}
+		if other[name] {
 			continue
 		}
 		payload, err := raw.RewriteDelete(*meta, name)
@@ -276,8 +290,15 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 		if echo && !users || super && t.droppedBefore(d.SUID) {
 			continue
 		}
+		other, err := w.elsewhere(ctx, m, d.Name)
+		if err != nil {
+			return err
+		}
+		if other[d.Name] {
+			continue
+		}
 		mark := dropMark(w.p.plan.db.Precision)
-		err := w.ask(ctx, func(ctx context.Context) error {
+		err = w.ask(ctx, func(ctx context.Context) error {
 			return w.p.plan.sinkCatalog.Announce(ctx, t.key.Database, d.Name, mark)
 		})
 		if err != nil {

@@ -140,6 +140,7 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 		w.p.t.meter.committed(vg, at, now)
 		w.p.t.passedEchoes(vg, at)
 		w.p.t.passedSamples(vg, at)
+		w.p.t.passedShared(vg, at)
 	}
 	m.committedAt, m.committedSeq = now, m.applied.seq
 	w.unsettled = true // each commit is a WAL entry, which the next polls step over
@@ -174,6 +175,9 @@ func (w *worker) finish(ctx context.Context, healthy bool) {
 func (w *worker) sample(ctx context.Context, now time.Time) error {
 	assigned, err := w.assignment(ctx)
 	if err != nil {
+		return err
+	}
+	if err := w.sameVgroups(assigned, now); err != nil {
 		return err
 	}
 	w.assigned, w.vgroups = assigned, w.vgroups[:0]

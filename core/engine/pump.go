@@ -46,6 +46,7 @@ type pump struct {
 
 	plan      *plan
 	freshEnds map[int32]int64 // where the WALs ended before the group was made; nil: it was there
+	gone      []int32         // vgroups that are remembered and were split since
 	workers   []*worker
 	replays   sync.WaitGroup // added to under mu, never after halted
 
@@ -338,6 +339,7 @@ func (p *pump) settle(ctx context.Context) error {
 		// Servers that do not tell how many vgroups there are get the benefit
 		// of the doubt as soon as one is there.
 		if len(owned) > 0 && len(owned) >= p.plan.db.Vgroups {
+			p.gone = p.t.goneVgroups(p.plan, owned)
 			break
 		}
 		if p.e.clock.Now().After(nudging) {
@@ -376,6 +378,7 @@ func (p *pump) settle(ctx context.Context) error {
 			return err
 		}
 	}
+	p.t.bury(p.gone)
 	p.t.began(p.plan)
 	if p.t.rewindsLeft() {
 		p.renewSoon()

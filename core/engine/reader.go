@@ -57,7 +57,9 @@ type worker struct {
 	assigned []core.Assignment
 	nudged   bool // polled before the vgroups were handed out
 	vgroups  []int32
-	handed   uint64 // the last message handed to the writer
+	begun    map[int32]bool // the vgroups that it began with
+	lostAt   time.Time      // since when one of them is missing; zero: none is
+	handed   uint64         // the last message handed to the writer
 	polls    lease
 	pace     pace
 	quiet    bool // the last poll found nothing
@@ -77,7 +79,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 	now := p.e.clock.Now()
 	return &worker{
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
-		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{},
+		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{}, begun: map[int32]bool{},
 		pace:     pace{least: p.e.cfg.Engine.PollWaitMin.Duration, most: p.e.cfg.Engine.PollWaitMax.Duration, since: now},
 		sampling: idleSampling, lastPoll: now, progressed: now, marks: newMarks(),
 		landing: newLanding(p.plan.sinkVersion),
@@ -150,12 +152,16 @@ func (w *worker) begin(ctx context.Context) error {
 		if !ok {
 			offset = core.Unknown
 		}
+		if err := w.p.t.inherit(w.p.plan, a, offset, w.p.gone); err != nil {
+			return err
+		}
 		if err := w.position(ctx, &a, offset); err != nil {
 			return err
 		}
 		if err := w.p.t.checkStart(w.p.plan, a, offset); err != nil {
 			return err
 		}
+		w.begun[a.Vgroup] = true
 		w.marks.base(a.Vgroup, a.Offset)
 		w.before[a.Vgroup] = a.Offset
 		w.p.base(a)
@@ -223,6 +229,9 @@ func (w *worker) poll(ctx context.Context) error {
 		w.failures, w.quiet = 0, true
 		w.p.rested(w.lastPoll.Sub(began))
 		return nil
+	}
+	if err := w.began(m.Vgroup); err != nil {
+		return err
 	}
 	w.failures, w.quiet = 0, false
 	w.pace.since = w.lastPoll

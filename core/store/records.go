@@ -51,6 +51,9 @@ type Task struct {
 	// changes that were announced and not seen yet.
 	Rewinds   map[int32]int64 `json:"rewinds,omitempty"`
 	Announced map[int32]int64 `json:"announced,omitempty"`
+	// Shared are vgroups that were split from another one: the end of what they
+	// have in common with the other half.
+	Shared map[int32]int64 `json:"shared,omitempty"`
 }
 
 // Sample says that everything below Position had been read when the WAL ended
