@@ -8,7 +8,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
 .DEFAULT_GOAL := help
-.PHONY: soak help build test race lint cover bench bench-real soak-real fuzz screenshots demo clean
+.PHONY: soak faults help build test race lint cover bench bench-real soak-real fuzz screenshots demo clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: ## run the benchmarks
 
 bench-real: ## drain between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP
 	go test -run '^$$' -bench '^BenchmarkReal$$' -benchtime 1x -timeout 30m -v ./core/bench
+
+faults: ## every fault at every step of the pump, with and without kill -9, as a table (a minute)
+	cd core/contract && go test -run '^TestFaults$$' -count 1 -faults
 
 soak: ## try 10,000 random schedules of changes and faults on embedded nodes (about half an hour)
 	go test ./core/contract -run 'TestConvergence$$' -rapid.checks 1250 -timeout 12h

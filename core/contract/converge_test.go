@@ -168,16 +168,21 @@ func (r *runner) step(step string) error {
 	return nil
 }
 
-// write lets the server judge: a statement that it refuses does nothing.
+// write lets the server judge: a statement that it refuses does nothing. One that
+// a fault cut off is sent again.
 func (r *runner) write(s *side, sql string) error {
 	r.tried++
-	_, err := s.sql.run(r.Context(), strings.ReplaceAll(sql, "DB", r.db))
-	var refused *sqlError
-	if err == nil {
-		r.executed++
-	}
-	if errors.As(err, &refused) {
-		return nil
+	var err error
+	for range 5 {
+		_, err = s.sql.run(r.Context(), strings.ReplaceAll(sql, "DB", r.db))
+		var refused *sqlError
+		switch {
+		case err == nil:
+			r.executed++
+			return nil
+		case errors.As(err, &refused):
+			return nil
+		}
 	}
 	return err
 }
@@ -218,13 +223,17 @@ func (r *runner) settle() error {
 	r.undo = nil
 	const patience, again = 100 * time.Second, 5 * time.Millisecond
 	asked, deadline := r.now(), time.Now().Add(patience)
-	for rests := 0; rests < 2; { // what the first direction applied may concern the other
-		open, err := r.open(asked)
+	// The end of a WAL is as old as the last poll that came to that vgroup: only
+	// if nothing was applied from one measurement to the next all was seen.
+	for rests, before := 0, int64(-1); rests < 2; {
+		open, applied, err := r.open(asked)
 		switch {
 		case err != nil:
 			return err
-		case open == "":
+		case open == "" && applied == before:
 			rests, asked = rests+1, r.now()
+		case open == "":
+			rests, before, asked = 0, applied, r.now()
 		case time.Now().After(deadline):
 			return fmt.Errorf("not at rest after %v: %s", patience, open)
 		}
@@ -233,25 +242,26 @@ func (r *runner) settle() error {
 	return r.compare()
 }
 
-// open tells what is not at rest yet.
-func (r *runner) open(asked time.Time) (string, error) {
+// open tells what is not at rest yet, and how many messages were applied.
+func (r *runner) open(asked time.Time) (what string, applied int64, err error) {
 	var open []string
 	for i, id := range r.ids {
 		snap, err := r.instances[i%len(r.instances)].Snapshot(r.Context())
 		if err != nil {
-			return "", err
+			return "", 0, err
 		}
 		t := snap.Task(core.TaskKey{Replica: id, Database: r.db})
 		switch {
 		case t == nil:
-			return "", fmt.Errorf("there is no task %s", id)
+			return "", 0, fmt.Errorf("there is no task %s", id)
 		case t.State == core.Failed:
-			return "", fmt.Errorf("task %s failed: %s (%s)", t.Key(), t.Note, t.LastError)
+			return "", 0, fmt.Errorf("task %s failed: %s (%s)", t.Key(), t.Note, t.LastError)
 		case t.State != core.Running || t.Diff != 0 || !t.MeasuredAt.After(asked):
 			open = append(open, describeTask(t))
 		}
+		applied += t.Totals.Messages
 	}
-	return strings.Join(open, "; "), nil
+	return strings.Join(open, "; "), applied, nil
 }
 
 func (r *runner) compare() error {

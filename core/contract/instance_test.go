@@ -3,6 +3,7 @@ package contract
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -34,6 +35,7 @@ type instance struct {
 	load    *load // of the scenario, for those that disturb it
 
 	halt func(graceful bool) // ends what launch began; nil while down
+	slay func()              // what kill -9 does to a process, from any goroutine; halt is still to be called
 }
 
 // runInstance starts an engine in this process.
@@ -111,10 +113,13 @@ func (in *instance) launchEngine() {
 	if in.opts.poison != "" {
 		cfg.Engine.OnPoison = in.opts.poison
 	}
+	if in.patient > 0 {
+		cfg.Engine.RequestTimeout.Duration, cfg.Engine.WriteTimeout.Duration = in.patient, in.patient
+	}
 	o := engine.Options{
 		Config:    cfg,
 		Store:     st,
-		Connector: taos.New(taos.Options{}),
+		Connector: taos.New(taos.Options{RequestTimeout: in.patient, WriteTimeout: in.patient}),
 		Log:       slog.New(slog.NewTextHandler(in.logFile(), nil)),
 		Version:   "contract",
 		GrowAfter: in.opts.grow,
@@ -204,6 +209,9 @@ func (in *instance) launchProcess() {
 	if in.opts.poison != "" {
 		tuning += "on_poison = \"" + in.opts.poison + "\"\n"
 	}
+	if in.patient > 0 {
+		tuning += fmt.Sprintf("request_timeout = %q\nwrite_timeout = %[1]q\n", in.patient)
+	}
 	if err := os.WriteFile(conf, []byte(tuning), 0o600); err != nil {
 		in.Fatal(err)
 	}
@@ -217,13 +225,14 @@ func (in *instance) launchProcess() {
 	go func() { ended <- cmd.Wait() }()
 	client := in.dial(ended)
 	in.Controller = client
+	in.slay = func() { _ = cmd.Process.Kill() }
 	in.halt = func(graceful bool) {
 		sig := syscall.SIGKILL
 		if graceful {
 			sig = syscall.SIGTERM
 		}
 		client.Close()
-		if err := cmd.Process.Signal(sig); err != nil {
+		if err := cmd.Process.Signal(sig); err != nil && (graceful || !errors.Is(err, os.ErrProcessDone)) {
 			in.Errorf("signal the instance: %v", err)
 		}
 		if err := <-ended; graceful && err != nil {

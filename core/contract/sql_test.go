@@ -58,6 +58,9 @@ func (c *sqlClient) run(ctx context.Context, sql string) ([][]string, error) {
 	}
 	password, _ := c.user.Password()
 	req.SetBasicAuth(c.user.Username(), password)
+	// A connection that an earlier fault has closed is found out by using it: this
+	// makes net/http try again on a new one. The header itself is not sent.
+	req.Header["Idempotency-Key"] = nil
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, err

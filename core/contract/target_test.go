@@ -39,8 +39,9 @@ type env struct {
 	// session is when an embedded node gives up a consumer whose adapter died;
 	// zero: its default.
 	session time.Duration
-	clock   *quickClock // of the engines in this process; nil: the wall's
-	quiet   bool        // whoever drives the instances shows their logs
+	clock   *quickClock   // of the engines in this process; nil: the wall's
+	patient time.Duration // of the engines with a request; zero: their default
+	quiet   bool          // whoever drives the instances shows their logs
 
 	dropLater []func() // the databases of real servers
 }
