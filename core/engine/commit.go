@@ -203,8 +203,12 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	behind := w.p.t.meter.measured(assigned, now, w.quiet && w.q.size() == 0)
-	w.unsettled = behind > 0 || w.marks.pending != nil || len(w.marks.dirty) > 0
+	empty := w.polled
+	if !w.quiet || w.q.size() > 0 {
+		empty = time.Time{}
+	}
+	behind := w.p.t.meter.measured(assigned, now, empty)
+	w.unsettled = behind > 0 || empty.IsZero() || w.marks.pending != nil || len(w.marks.dirty) > 0
 	if w.sampling = idleSampling; !moved && !w.unsettled {
 		w.sampling = min(longSampling, max(idleSampling, w.p.e.cfg.Engine.StallTimeout.Duration/4))
 	}

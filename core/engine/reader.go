@@ -62,7 +62,8 @@ type worker struct {
 	handed   uint64         // the last message handed to the writer
 	polls    lease
 	pace     pace
-	quiet    bool // the last poll found nothing
+	polled   time.Time // when the last poll began
+	quiet    bool      // it found nothing
 	lastPoll time.Time
 	marks    marks
 
@@ -213,6 +214,7 @@ func (w *worker) poll(ctx context.Context) error {
 		w.p.doing("poll")
 	}
 	began := w.p.e.clock.Now()
+	w.polled = began
 	limited := w.polls.take(ctx, 2*c.PollWaitMax.Duration+2*c.RequestTimeout.Duration)
 	m, err := w.source.Poll(limited, w.pace.wait(began))
 	w.lastPoll = w.p.e.clock.Now()
