@@ -22,15 +22,16 @@ var allowedImports = map[string][]string{
 	".":              {"tui", "core", "config", "core/cli", "core/demo", "core/control", "core/engine", "core/taos", "core/store", "core/metrics", "core/termguard"},
 	"config":         {},
 	"core":           {},
+	"core/audit":     {"core/raw", "core"},
 	"core/cli":       {"core/control", "core/store", "config", "core"},
 	"core/control":   {"core"},
 	"core/demo":      {"core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
 	"core/embedded":  {},
-	"core/engine":    {"core/raw", "core/store", "config", "core"},
+	"core/engine":    {"core/audit", "core/raw", "core/store", "config", "core"},
 	"core/metrics":   {"core"},
 	"core/raw":       {"core"},
 	"core/store":     {"core"},
-	"core/taos":      {"core/engine", "core/raw", "config", "core"},
+	"core/taos":      {"core/audit", "core/engine", "core/raw", "config", "core"},
 	"core/termguard": {}, // the standard library only: it must be initialised before the console's libraries
 	"tui":            {"core", "config"},
 

@@ -39,6 +39,16 @@ type Controller interface {
 	Replay(ctx context.Context, req QuarantineRequest) (*Quarantined, error)
 	// Discard deletes a message in quarantine: its rows never reach the sink.
 	Discard(ctx context.Context, req QuarantineRequest) (*Quarantined, error)
+	// Verify begins to compare the two sides of a replica while replication goes
+	// on, and Repair to make the sink equal to the source; Audit tells how far
+	// that is and how it ended, and is a RefusedError if there was none since the
+	// instance started. One audit of a replica runs at a time. It belongs to the
+	// instance: it goes on when the asker leaves, and ends with CancelAudit or with
+	// the instance.
+	Verify(ctx context.Context, req VerifyRequest) (*Audit, error)
+	Repair(ctx context.Context, req RepairRequest) (*Audit, error)
+	Audit(ctx context.Context, id string) (*Audit, error)
+	CancelAudit(ctx context.Context, req TargetRequest) (*Audit, error)
 	// Shutdown ends the instance gracefully: every task finishes its write in
 	// flight and commits. Desired states stay as they are.
 	Shutdown(ctx context.Context, by Actor) error

@@ -82,6 +82,9 @@ const ChangeMark = "/* tdreplica */"
 // IsTag reports whether `describe` shows a tag.
 func (c Column) IsTag() bool { return strings.Contains(strings.ToUpper(c.Note), "TAG") }
 
+// IsKey reports whether `describe` shows the second column of a key.
+func (c Column) IsKey() bool { return strings.Contains(strings.ToUpper(c.Note), "KEY") }
+
 // SQLType is the type as a statement has it: VARCHAR(16).
 func (c Column) SQLType() string {
 	switch c.Type {

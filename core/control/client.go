@@ -120,6 +120,26 @@ func (c *Client) Remove(ctx context.Context, req core.RemoveRequest) (*core.Resu
 	return fetched[core.Result](ctx, c, actTime, http.MethodDelete, replicaPath(req.ID)+"?"+q.Encode(), nil)
 }
 
+// Verify implements core.Controller.
+func (c *Client) Verify(ctx context.Context, req core.VerifyRequest) (*core.Audit, error) {
+	return fetched[core.Audit](ctx, c, actTime, http.MethodPost, replicaPath(req.ID)+"/verify", req)
+}
+
+// Repair implements core.Controller.
+func (c *Client) Repair(ctx context.Context, req core.RepairRequest) (*core.Audit, error) {
+	return fetched[core.Audit](ctx, c, actTime, http.MethodPost, replicaPath(req.ID)+"/repair", req)
+}
+
+// Audit implements core.Controller.
+func (c *Client) Audit(ctx context.Context, id string) (*core.Audit, error) {
+	return fetched[core.Audit](ctx, c, askTime, http.MethodGet, replicaPath(id)+"/audit", nil)
+}
+
+// CancelAudit implements core.Controller.
+func (c *Client) CancelAudit(ctx context.Context, req core.TargetRequest) (*core.Audit, error) {
+	return fetched[core.Audit](ctx, c, actTime, http.MethodPost, replicaPath(req.ID)+"/audit/cancel", req)
+}
+
 // Inspect implements core.Controller.
 func (c *Client) Inspect(ctx context.Context, req core.InspectRequest) ([]core.Candidate, error) {
 	var found []core.Candidate

@@ -73,6 +73,22 @@ func (f *fake) Update(_ context.Context, r core.UpdateRequest) (*core.Result, er
 func (f *fake) Remove(_ context.Context, r core.RemoveRequest) (*core.Result, error) {
 	return f.did(r)
 }
+func (f *fake) Verify(_ context.Context, r core.VerifyRequest) (*core.Audit, error) {
+	f.asked = r
+	return &core.Audit{Replica: r.ID, Kind: "verify"}, f.err
+}
+func (f *fake) Repair(_ context.Context, r core.RepairRequest) (*core.Audit, error) {
+	f.asked = r
+	return &core.Audit{Replica: r.ID, Kind: "repair"}, f.err
+}
+func (f *fake) Audit(_ context.Context, id string) (*core.Audit, error) {
+	f.asked = id
+	return &core.Audit{Replica: id, Databases: []core.DatabaseAudit{{Differences: map[core.DifferenceKind]int64{core.MissingRow: 7}}}}, f.err
+}
+func (f *fake) CancelAudit(_ context.Context, r core.TargetRequest) (*core.Audit, error) {
+	f.asked = r
+	return &core.Audit{Replica: r.ID, State: core.AuditCancelled}, f.err
+}
 func (f *fake) Inspect(_ context.Context, r core.InspectRequest) ([]core.Candidate, error) {
 	f.asked = r
 	return []core.Candidate{{Database: "power"}}, f.err

@@ -144,6 +144,40 @@ func (s *Server) remove(ctx context.Context, r *http.Request) (any, error) {
 	return s.ctrl.Remove(ctx, req)
 }
 
+func (s *Server) verify(ctx context.Context, r *http.Request) (any, error) {
+	var req core.VerifyRequest
+	if err := read(r, &req); err != nil {
+		return nil, err
+	}
+	req.ID = r.PathValue("id")
+	named(&req.Actor)
+	return s.ctrl.Verify(ctx, req)
+}
+
+func (s *Server) repair(ctx context.Context, r *http.Request) (any, error) {
+	var req core.RepairRequest
+	if err := read(r, &req); err != nil {
+		return nil, err
+	}
+	req.ID = r.PathValue("id")
+	named(&req.Actor)
+	return s.ctrl.Repair(ctx, req)
+}
+
+func (s *Server) audit(ctx context.Context, r *http.Request) (any, error) {
+	return s.ctrl.Audit(ctx, r.PathValue("id"))
+}
+
+func (s *Server) cancelAudit(ctx context.Context, r *http.Request) (any, error) {
+	var req core.TargetRequest
+	if err := read(r, &req); err != nil {
+		return nil, err
+	}
+	req.ID = r.PathValue("id")
+	named(&req.Actor)
+	return s.ctrl.CancelAudit(ctx, req)
+}
+
 func (s *Server) quarantined(ctx context.Context, _ *http.Request) (any, error) {
 	list, err := s.ctrl.Quarantined(ctx)
 	if list == nil {

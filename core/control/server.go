@@ -85,6 +85,10 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("POST /v1/replicas/{id}/stop", s.act(s.target(s.ctrl.Stop)))
 	mux.Handle("POST /v1/replicas/{id}/restart", s.act(s.target(s.ctrl.Restart)))
 	mux.Handle("POST /v1/replicas/{id}/update", s.act(s.update))
+	mux.Handle("GET /v1/replicas/{id}/audit", s.ask(s.audit))
+	mux.Handle("POST /v1/replicas/{id}/verify", s.timed(actTime, s.verify)) // changes nothing: also read-only
+	mux.Handle("POST /v1/replicas/{id}/repair", s.act(s.repair))
+	mux.Handle("POST /v1/replicas/{id}/audit/cancel", s.timed(actTime, s.cancelAudit))
 	mux.Handle("DELETE /v1/replicas/{id}", s.act(s.remove))
 	mux.Handle("POST /v1/stop", s.act(s.everything(s.ctrl.Stop)))
 	mux.Handle("POST /v1/restart", s.act(s.everything(s.ctrl.Restart)))

@@ -30,11 +30,13 @@ const (
 	codeTopicUsed       = 0x03EB
 	codeGroupUsed       = 0x03EC
 	codeDBTopics        = 0x03ED
+	codeVgroupAction    = 0x0524
 	codeVgroupColExists = 0x0525
 	codeVgroupColNone   = 0x0526
 	codeTableExists     = 0x0603
 	codeSyntax          = 0x2600
 	codeInvalidColumn   = 0x2602
+	codeFunction        = 0x2802
 	codeTableMissing    = 0x2603
 	codeValueTooLong    = 0x2605
 	codeNoDatabase      = 0x2616

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"hash/crc32"
 	"strings"
 	"time"
 )
@@ -250,8 +251,13 @@ func eval(e expr, row env) (any, error) {
 		if s, ok := v.(stamp); ok && !e.to.typ.variable() {
 			v = s.ticks
 		}
+		if b, ok := v.(bool); ok && e.to.typ != typeBool && !e.to.typ.variable() {
+			v = int64(flag(b))
+		}
 		cell, err := encodeCell(e.to, 0, v)
 		return decodeCell(e.to, 0, cell), err
+	case exprCall:
+		return evalCall(e, row)
 	case exprIn:
 		v, err := eval(e.arg, row)
 		for _, item := range e.list {
@@ -267,6 +273,25 @@ func eval(e expr, row env) (any, error) {
 	default:
 		return nil, failure(codeSyntax, "Invalid function name")
 	}
+}
+
+// evalCall computes the functions of one value that verify needs.
+func evalCall(e exprCall, row env) (any, error) {
+	if len(e.args) != 1 || e.name != "length" && e.name != "crc32" {
+		return nil, failure(codeFunction, "Invalid function name : %s", e.name)
+	}
+	v, err := eval(e.args[0], row)
+	if err != nil || v == nil {
+		return nil, err
+	}
+	b, ok := v.([]byte)
+	if !ok {
+		b = []byte(literalText(v))
+	}
+	if e.name == "length" {
+		return int64(len(b)), nil
+	}
+	return int64(crc32.ChecksumIEEE(b)), nil
 }
 
 func evalUnary(e exprUnary, row env) (any, error) {

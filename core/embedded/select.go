@@ -279,10 +279,14 @@ func (s *session) callColumn(e exprCall, src *source) (column, error) {
 		return newColumn("", typeVarchar, len(s.n.opts.Version)), nil
 	case "current_user", "user", "database":
 		return newColumn("", typeVarchar, 64), nil
+	case "crc32":
+		if s.n.version.checksums() {
+			return newColumn("", typeUInt, 0), nil
+		}
 	}
 	countAll := e.name == "count" && e.star
 	if !aggregates[e.name] || len(e.args) != 1 && !countAll {
-		return column{}, failure(0x2802, "Invalid function name : %s", e.name)
+		return column{}, failure(codeFunction, "Invalid function name : %s", e.name)
 	}
 	switch e.name {
 	case "count":

@@ -359,8 +359,8 @@ func (t *table) alterColumn(a *alteration) error {
 		delete(t.rows.cols, s.cols[i].id)
 		s.cols = slices.Delete(slices.Clone(s.cols), i, i+1)
 	case alterColumnLength:
-		if a.col.typ != s.cols[i].typ || a.col.bytes < s.cols[i].bytes {
-			return failure(codeInvalidPara, "Invalid column length")
+		if a.col.typ != s.cols[i].typ || a.col.bytes <= s.cols[i].bytes {
+			return failure(codeVgroupAction, "Invalid table action")
 		}
 		s.cols = slices.Clone(s.cols)
 		s.cols[i].bytes = a.col.bytes

@@ -15,6 +15,7 @@ type wsSession struct {
 	s       *socket
 	session atomic.Pointer[session] // nil until conn
 	writing atomic.Int32
+	results results
 }
 
 // serveWS answers each frame in a goroutine of its own, as the adapter does.
@@ -25,7 +26,10 @@ func (n *Node) serveWS(s *socket) {
 		if err != nil {
 			return
 		}
-		if kind == websocket.BinaryMessage {
+		if kind == websocket.BinaryMessage && len(frame) >= 26 && binary.LittleEndian.Uint64(frame[16:]) == fetchRawBlock {
+			req := &request{id: binary.LittleEndian.Uint64(frame), began: time.Now()}
+			s.tasks.Go(func() { w.fetchResult(req, binary.LittleEndian.Uint64(frame[8:])) })
+		} else if kind == websocket.BinaryMessage {
 			if w.writing.Add(1) > 1 {
 				n.violation("write: a second frame was sent before the reply to the first")
 			}
@@ -78,6 +82,11 @@ func (w *wsSession) text(frame []byte) {
 		r, err = w.connect(args)
 	case w.session.Load() == nil:
 		err = failure(codeAdapter, "server not connected")
+	case req.Action == "query":
+		r, err = w.query(req.Args)
+	case req.Action == "free_result":
+		w.free(req.Args)
+		return
 	case req.Action == "get_current_db":
 		r = reply{"db": w.session.Load().db}
 	default:
@@ -116,6 +125,9 @@ func (w *wsSession) connect(args connArgs) (reply, error) {
 	w.session.Store(&session{n: w.n, user: u, db: args.DB, marked: true})
 	return reply{"version": w.n.opts.Version}, nil
 }
+
+// fetchRawBlock is the number of the action that fetches a result's next block.
+const fetchRawBlock = 7
 
 // binary serves write_raw (3) and the two forms of write_raw_block (4, 5).
 func (w *wsSession) binary(frame []byte) {

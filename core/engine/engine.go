@@ -85,7 +85,8 @@ type Engine struct {
 
 	mu       sync.Mutex
 	replicas map[string]*replica
-	running  bool // between the start of Run and the start of its stop
+	audits   map[string]*auditRun // by replica: the one that runs, or the last
+	running  bool                 // between the start of Run and the start of its stop
 }
 
 // replica is one pair with its tasks. Its fields are guarded by Engine.mu.
@@ -121,6 +122,7 @@ func New(o Options) (*Engine, error) {
 		quit:     make(chan struct{}),
 		done:     make(chan struct{}),
 		replicas: map[string]*replica{},
+		audits:   map[string]*auditRun{},
 	}
 	if e.growAfter == 0 {
 		e.growAfter = growAfter

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"tdreplica/config"
 	"tdreplica/core"
+	"tdreplica/core/audit"
 	"tdreplica/core/store"
 )
 
@@ -124,6 +126,10 @@ func (w *world) Catalog(_ context.Context, ep core.Endpoint) (Catalog, error) {
 		return nil, &core.Error{Class: core.ClassReconnect, Op: ep.URL + " cannot be reached"}
 	}
 	return &fakeCatalog{w, s}, nil
+}
+
+func (w *world) Side(context.Context, core.Endpoint) (audit.Side, error) {
+	return nil, errors.New("nothing is compared here")
 }
 
 func (w *world) Sink(_ context.Context, ep core.Endpoint, db string) (Sink, error) {

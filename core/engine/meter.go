@@ -50,6 +50,8 @@ type meter struct {
 
 type vgroupMeter struct {
 	current, committed, latest int64
+	end                        int64 // of the WAL when it was last measured, at endAt
+	endAt                      time.Time
 	rewind                     int64 // from where it is to be read again; Unknown: it is not
 	doubted                    int64 // an end that was not counted yet
 	lastAt                     time.Time
@@ -260,6 +262,7 @@ func (m *meter) measured(assigned []core.Assignment, now, empty time.Time) int64
 	for _, a := range assigned {
 		v := m.vgroup(a.Vgroup)
 		end := max(a.End, v.current)
+		v.end, v.endAt = end, now
 		behind += end - v.current
 		if ahead := end - v.current; !empty.IsZero() && ahead > 0 && ahead <= ownEntries && v.doubted <= v.current {
 			v.doubted, end = end, v.current
@@ -279,6 +282,38 @@ func (m *meter) measured(assigned []core.Assignment, now, empty time.Time) int64
 	}
 	m.judge(now)
 	return behind
+}
+
+// endsSince returns the ends of all WALs, measured after asked; nil if one was
+// not measured since.
+func (m *meter) endsSince(asked time.Time) map[int32]int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ends := make(map[int32]int64, len(m.vg))
+	for id, v := range m.vg {
+		if !v.endAt.After(asked) {
+			return nil
+		}
+		ends[id] = v.end
+	}
+	if len(ends) == 0 {
+		return nil
+	}
+	return ends
+}
+
+// hasPassed reports whether everything below these versions is applied, and
+// nothing of it is to be read again.
+func (m *meter) hasPassed(ends map[int32]int64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, end := range ends {
+		v := m.vgroup(id)
+		if v.current < end || v.rewind != core.Unknown && v.rewind < end {
+			return false
+		}
+	}
+	return true
 }
 
 // judge decides whether the task counts as caught up: from the moment its diff

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tdreplica/core"
+	"tdreplica/core/audit"
 )
 
 // Connector opens connections to endpoints. core/taos is the one that speaks to
@@ -17,6 +18,8 @@ type Connector interface {
 	Source(ctx context.Context, ep core.Endpoint, sub Subscription) (Source, error)
 	// Sink opens one connection with a current database to write into.
 	Sink(ctx context.Context, ep core.Endpoint, database string) (Sink, error)
+	// Side connects for comparing what two endpoints hold.
+	Side(ctx context.Context, ep core.Endpoint) (audit.Side, error)
 }
 
 // Subscription says what a Source reads.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tdreplica/core"
@@ -50,6 +51,7 @@ type pump struct {
 	workers   []*worker
 	replays   sync.WaitGroup // added to under mu, never after halted
 
+	hurry  atomic.Int64 // positions are wanted that are younger than this time, in ns
 	stepMu sync.Mutex
 	step   core.Step
 

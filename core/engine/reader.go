@@ -305,6 +305,9 @@ func (w *worker) sampleDue(now time.Time, acked uint64) bool {
 	if w.handed-w.sampledSeq >= uint64(max(1, c.CommitMessages)) && !w.marks.pendingAt(acked) {
 		return true
 	}
+	if w.sampledAt.UnixNano() < w.p.hurry.Load() {
+		return true
+	}
 	age := now.Sub(w.sampledAt)
 	if age >= 100*time.Millisecond && w.p.changes.waiting() {
 		return true

@@ -86,6 +86,7 @@ func (e *Engine) forget(r *replica) error {
 	}
 	e.mu.Lock()
 	delete(e.replicas, r.rec.ID)
+	delete(e.audits, r.rec.ID)
 	e.mu.Unlock()
 	close(r.gone)
 	return e.store.DiscardReplica(r.rec.ID)

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"tdreplica/core"
@@ -229,8 +228,10 @@ func (w *worker) openSink(ctx context.Context) (err error) {
 }
 
 // Codes of a sink that has seen a change of a normal table's columns before: it
-// is replayed after a restart.
+// is replayed after a restart. The first one also stands for changes that are no
+// good at all, and means this of a column that is to be made longer.
 const (
+	codeTableAction   = 0x0524
 	codeColumnExists  = 0x0525
 	codeColumnMissing = 0x0526
 )
@@ -240,8 +241,14 @@ func isDone(err error, m *core.Message) bool {
 	if core.ClassOf(err) == core.ClassDone {
 		return true
 	}
-	var e *core.Error
-	return m.RawType == core.RawAlterTbl && errors.As(err, &e) && (e.Code == codeColumnExists || e.Code == codeColumnMissing)
+	if m.RawType != core.RawAlterTbl {
+		return false
+	}
+	if hasCode(err, codeColumnExists, codeColumnMissing) {
+		return true
+	}
+	metas, bad := raw.Metas(m.RawType, m.Payload())
+	return bad == nil && len(metas) == 1 && metas[0].Alter != nil && metas[0].Alter.Change == raw.ModifyColumn && hasCode(err, codeTableAction)
 }
 
 // refused is the end of a task at a message that the sink does not take. The

@@ -253,6 +253,11 @@ func decodeBlock(body []byte) (Block, error) {
 	if err != nil {
 		return Block{}, err
 	}
+	return h.columns()
+}
+
+// columns takes a block apart.
+func (h *blockHead) columns() (Block, error) {
 	b := Block{Rows: h.rows, Precision: precisionName(h.precision), Columns: make([]ColumnData, h.cols)}
 	r := &reader{b: h.data}
 	for i := range b.Columns {

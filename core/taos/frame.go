@@ -16,8 +16,11 @@ const (
 	newErrorSize = 50 // fetch_raw_data of an error, without its text
 	oldHeadSize  = 38 // fetch_raw up to the payload
 	actionFetch  = 8  // fetch_raw_data
-	actionWrite  = 3  // write_raw
-	newFrameMark = ^uint64(0)
+
+	actionFetchBlock = 7  // of a query's result
+	blockHeadSize    = 55 // in front of the block, without an error text
+	actionWrite      = 3  // write_raw
+	newFrameMark     = ^uint64(0)
 )
 
 // exactFrame is the size up to which a frame's memory is allocated at once, on
@@ -126,6 +129,9 @@ func frameSize(head []byte) int64 {
 	}
 	if le.Uint32(head[38:]) != 0 {
 		return 0 // an error text comes first
+	}
+	if le.Uint64(head[8:]) == actionFetchBlock {
+		return blockHeadSize + int64(le.Uint32(head[51:]))
 	}
 	return newHeadSize + int64(le.Uint32(head[52:]))
 }

@@ -143,6 +143,28 @@ func (c *Controller) Remove(_ context.Context, r core.RemoveRequest) (*core.Resu
 	return res, nil
 }
 
+// Verify implements core.Controller.
+func (c *Controller) Verify(_ context.Context, r core.VerifyRequest) (*core.Audit, error) {
+	_, err := c.change(r, r.ID, nil, core.Running, core.OutcomeStarted)
+	return &core.Audit{Replica: r.ID, Kind: "verify", State: core.AuditRunning}, err
+}
+
+// Repair implements core.Controller.
+func (c *Controller) Repair(_ context.Context, r core.RepairRequest) (*core.Audit, error) {
+	_, err := c.change(r, r.ID, nil, core.Running, core.OutcomeStarted)
+	return &core.Audit{Replica: r.ID, Kind: "repair", State: core.AuditRunning}, err
+}
+
+// Audit implements core.Controller.
+func (c *Controller) Audit(_ context.Context, id string) (*core.Audit, error) {
+	return &core.Audit{Replica: id, State: core.AuditEqual}, c.Err
+}
+
+// CancelAudit implements core.Controller.
+func (c *Controller) CancelAudit(_ context.Context, r core.TargetRequest) (*core.Audit, error) {
+	return &core.Audit{Replica: r.ID, State: core.AuditCancelled}, c.Err
+}
+
 // Inspect implements core.Controller.
 func (c *Controller) Inspect(context.Context, core.InspectRequest) ([]core.Candidate, error) {
 	c.mu.Lock()

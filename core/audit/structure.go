@@ -1,0 +1,278 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	"tdreplica/core"
+)
+
+// groupTables is how many children one query is about at most: it bounds the
+// statement and the answer.
+const groupTables = 500
+
+// structure is what two sides have in common, and in what they differ, but for
+// rows.
+type structure struct {
+	differences []core.Difference
+	mends       []mend // what would undo them, the parents of tables first
+	groups      []Group
+	common      map[string]bool // tables of both sides
+	of          map[string]Group
+	total       int
+}
+
+// mend is a change at the sink that undoes a difference: a column or a tag, or,
+// with neither, a table that is made as it is at the source. Nothing is done
+// about what only the sink has.
+type mend struct {
+	of     core.Difference
+	column *core.Column
+	widen  bool
+	tag    *core.Column
+	value  *string
+}
+
+// superMissing begins the text of a missing super table.
+const superMissing = "the sink has no such super table"
+
+// structure compares definitions, tables and tags.
+func (j *Job) structure(ctx context.Context) (*structure, error) {
+	j.step("compare tables and tags")
+	s := &structure{common: map[string]bool{}, of: map[string]Group{}}
+	db := j.opts.Database
+	sums, _, err := ask(ctx, j, func(side Side) (bool, error) { return side.Checksums(ctx) })
+	if err != nil {
+		return nil, err
+	}
+	supers, _, err := ask(ctx, j, func(side Side) ([]string, error) { return side.SuperTables(ctx, db) })
+	if err != nil {
+		return nil, err
+	}
+	tables, _, err := ask(ctx, j, func(side Side) (map[string]string, error) {
+		list, err := side.Tables(ctx, db)
+		byName := make(map[string]string, len(list))
+		for _, t := range list {
+			byName[t.Name] = t.Super
+		}
+		return byName, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	children := map[string][]string{} // of both sides, by super table
+	for _, name := range union(tables[0], tables[1]) {
+		s.table(name, tables, children)
+	}
+	for _, name := range union(index(supers[0]), index(supers[1])) {
+		both, err := s.super(ctx, j, name, supers)
+		if err != nil {
+			return nil, err
+		}
+		if both == nil || len(children[name]) == 0 {
+			continue
+		}
+		both.Checksums, both.Precision = sums[0] && sums[1], j.opts.Precision
+		s.add(*both, children[name])
+		if err := s.tags(ctx, j, both); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range children[""] {
+		both, err := s.compareTable(ctx, j, name)
+		if err != nil {
+			return nil, err
+		}
+		if both != nil {
+			both.Super, both.Checksums, both.Precision = "", sums[0] && sums[1], j.opts.Precision
+			s.add(*both, []string{name})
+		}
+	}
+	j.update(func(d *core.DatabaseAudit) { d.TablesTotal = int64(s.total) })
+	return s, nil
+}
+
+func (s *structure) differ(kind core.DifferenceKind, table, format string, args ...any) core.Difference {
+	d := core.Difference{Kind: kind, Table: table, Text: fmt.Sprintf(format, args...)}
+	s.differences = append(s.differences, d)
+	return d
+}
+
+// table compares where a child or normal table is.
+func (s *structure) table(name string, tables [2]map[string]string, children map[string][]string) {
+	s.total++
+	source, there := tables[0][name]
+	sink, here := tables[1][name]
+	switch {
+	case !here:
+		s.mends = append(s.mends, mend{of: s.differ(core.MissingTable, name, "the sink has no such table")})
+	case !there:
+		s.differ(core.ExtraTable, name, "only the sink has it")
+	case source != sink:
+		s.differ(core.OtherSchema, name, "its super table is %q at the source and %q at the sink", source, sink)
+	default:
+		s.common[name] = true
+		children[source] = append(children[source], name)
+	}
+}
+
+// super compares a super table, and returns nil if only one side has it.
+func (s *structure) super(ctx context.Context, j *Job, name string, supers [2][]string) (*Group, error) {
+	switch {
+	case !slices.Contains(supers[1], name):
+		s.mends = slices.Insert(s.mends, 0, mend{of: s.differ(core.MissingTable, name, superMissing)})
+		return nil, nil
+	case !slices.Contains(supers[0], name):
+		s.differ(core.ExtraTable, name, "only the sink has this super table")
+		return nil, nil
+	}
+	return s.compareTable(ctx, j, name)
+}
+
+// compareTable compares columns and tags, and returns what can be compared of
+// the rows: the columns that both have with one type.
+func (s *structure) compareTable(ctx context.Context, j *Job, name string) (*Group, error) {
+	described, _, err := ask(ctx, j, func(side Side) (*core.Table, error) { return side.Describe(ctx, j.opts.Database, name) })
+	if err != nil {
+		return nil, err
+	}
+	g := &Group{Super: name}
+	source, sink := described[0], described[1]
+	for _, c := range slices.Concat(source.Columns, source.Tags) {
+		have := find(sink, c)
+		switch {
+		case have == nil:
+			d := s.differ(core.OtherSchema, name, "the sink lacks %s %s", c.Name, c.SQLType())
+			s.mends = append(s.mends, mend{of: d, column: &c})
+			continue
+		case have.Type != c.Type || have.IsKey() != c.IsKey():
+			s.differ(core.OtherSchema, name, "%s is %s %s at the source and %s %s at the sink", c.Name, c.SQLType(), c.Note, have.SQLType(), have.Note)
+			continue
+		case have.Length != c.Length:
+			d := s.differ(core.OtherSchema, name, "%s is %s at the source and %s at the sink", c.Name, c.SQLType(), have.SQLType())
+			if have.Length < c.Length {
+				s.mends = append(s.mends, mend{of: d, column: &c, widen: true})
+			}
+		}
+		if c.IsTag() {
+			g.Tags = append(g.Tags, c)
+		} else {
+			g.Columns = append(g.Columns, c)
+		}
+	}
+	for _, c := range slices.Concat(sink.Columns, sink.Tags) {
+		if find(source, c) == nil {
+			s.differ(core.OtherSchema, name, "only the sink has %s %s", c.Name, c.SQLType())
+		}
+	}
+	if len(g.Columns) == 0 || g.Columns[0].Name != source.Columns[0].Name || g.Columns[0].Type != "TIMESTAMP" {
+		s.differ(core.OtherSchema, name, "its rows cannot be compared: the first column is not the same time on both sides")
+		return nil, nil
+	}
+	g.Keys = 1
+	if len(g.Columns) > 1 && g.Columns[1].IsKey() {
+		g.Keys = 2
+	}
+	return g, nil
+}
+
+// find is a column or tag by its name.
+func find(t *core.Table, c core.Column) *core.Column {
+	list := t.Columns
+	if c.IsTag() {
+		list = t.Tags
+	}
+	for i := range list {
+		if list[i].Name == c.Name {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+// add makes groups of a bounded size.
+func (s *structure) add(g Group, tables []string) {
+	for part := range slices.Chunk(tables, groupTables) {
+		g.Tables = part
+		s.groups = append(s.groups, g)
+		for _, t := range part {
+			s.of[t] = g
+		}
+	}
+}
+
+// tags compares the tags of all children of a super table.
+func (s *structure) tags(ctx context.Context, j *Job, g *Group) error {
+	values, _, err := ask(ctx, j, func(side Side) (map[string]map[string]string, error) {
+		return side.Tags(ctx, j.opts.Database, g.Super)
+	})
+	if err != nil {
+		return err
+	}
+	for _, table := range union(values[0], values[1]) {
+		if !s.common[table] {
+			continue
+		}
+		for _, tag := range g.Tags {
+			source, there := values[0][table][tag.Name]
+			sink, here := values[1][table][tag.Name]
+			if there == here && source == sink {
+				continue
+			}
+			d := s.differ(core.OtherTag, table, "tag %s is %s at the source and %s at the sink", tag.Name, shown(source, there), shown(sink, here))
+			m := mend{of: d, tag: &tag}
+			if there {
+				m.value = &source
+			}
+			s.mends = append(s.mends, m)
+		}
+	}
+	return nil
+}
+
+func shown(value string, there bool) string {
+	if !there {
+		return "NULL"
+	}
+	if len(value) > 64 {
+		value = strings.ToValidUTF8(value[:64], "") + "…"
+	}
+	return fmt.Sprintf("%q", value)
+}
+
+// arrived lists what both sides have now and had not at an earlier look.
+func (s *structure) arrived(before *structure) []suspect {
+	var out []suspect
+	for name := range s.common {
+		if g, ok := s.of[name]; ok && !before.common[name] {
+			out = append(out, suspect{table: name, group: g, window: everything})
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].table < out[j].table })
+	return out
+}
+
+// index is a list as a map, for union.
+func index(names []string) map[string]bool {
+	m := make(map[string]bool, len(names))
+	for _, n := range names {
+		m[n] = true
+	}
+	return m
+}
+
+// union is the sorted keys of two maps.
+func union[V any](a, b map[string]V) []string {
+	all := slices.Collect(maps.Keys(a))
+	for k := range b {
+		if _, ok := a[k]; !ok {
+			all = append(all, k)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,216 @@
+package contract
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"tdreplica/core"
+)
+
+// audited waits until the audit of a replica is over.
+func (in *instance) audited(id string) *core.Audit {
+	in.Helper()
+	var a *core.Audit
+	in.waitUntil("the audit is over", func() (bool, string) {
+		var err error
+		if a, err = in.Audit(in.Context(), id); err != nil {
+			in.Fatal(err)
+		}
+		return a.State.Over(), fmt.Sprintf("%+v", a)
+	})
+	return a
+}
+
+func (in *instance) verify(id string, exact bool) core.DatabaseAudit {
+	in.Helper()
+	if _, err := in.Verify(in.Context(), core.VerifyRequest{ID: id, Exact: exact, Actor: testActor}); err != nil {
+		in.Fatalf("verify: %v (%s)", err, core.HintOf(err))
+	}
+	return in.audited(id).Databases[0]
+}
+
+func (in *instance) repair(req core.RepairRequest) core.DatabaseAudit {
+	in.Helper()
+	req.Actor = testActor
+	if _, err := in.Repair(in.Context(), req); err != nil {
+		in.Fatalf("repair: %v (%s)", err, core.HintOf(err))
+	}
+	return in.audited(req.ID).Databases[0]
+}
+
+// expect fails unless an audit ended so, with exactly these differences.
+func (in *instance) expect(d core.DatabaseAudit, state core.AuditState, differences map[core.DifferenceKind]int64) {
+	in.Helper()
+	same := d.State == state && len(d.Differences) == len(differences) && d.Undecided == 0
+	for kind, n := range differences {
+		same = same && d.Differences[kind] == n
+	}
+	if !same {
+		in.Fatalf("want %s with %v: %+v", state, differences, d)
+	}
+}
+
+// TestVerifyUnderLoad compares the sides while both are written to: nothing of
+// what is on its way counts as a difference.
+func TestVerifyUnderLoad(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		e.exec(e.a, loadSchema(db))
+		e.exec(e.b, loadSchema(db))
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		la, lb := e.startLoad(e.a, db, "a", 4), e.startLoad(e.b, db, "b", 4)
+		la.waitRows(90)
+		lb.waitRows(90)
+		for _, s := range []*side{e.a, e.b} {
+			e.waitUntil("both directions are under way", func() (bool, string) {
+				n := len(e.query(s, "select table_name from information_schema.ins_tables where db_name='"+db+"'"))
+				return n == 10, fmt.Sprintf("%d tables at %s", n, s.name)
+			})
+		}
+		for _, exact := range []bool{false, true} {
+			d := in.verify(there, exact)
+			// The row that is updated all the time may have to stay undecided.
+			if len(d.Differences) > 0 || d.Undecided > 2 || d.State != core.AuditEqual && d.Undecided == 0 {
+				e.Errorf("exact %v: %+v", exact, d)
+			}
+			if d.Tables != 10 || d.Rows < 8*90 {
+				e.Errorf("exact %v: compared %d tables and %d rows", exact, d.Tables, d.Rows)
+			}
+		}
+		la.stop()
+		lb.stop()
+		in.caughtUp(there, back)
+		in.expect(in.verify(back, false), core.AuditEqual, nil)
+	})
+}
+
+// planted makes every kind of difference between two sides that are equal, by
+// writes that replication does not see: its tasks are stopped and go on behind.
+type planted struct {
+	sql  string // at the sink
+	kind core.DifferenceKind
+	n    int64
+	left bool // a repair that deletes nothing does not mend it
+}
+
+func plants(db string) []planted {
+	ts := func(n int) int64 { return loadEpoch + int64(n) }
+	return []planted{
+		{sql: fmt.Sprintf("delete from %s.t0 where ts = %d", db, ts(3)), kind: core.MissingRow, n: 1},
+		{sql: fmt.Sprintf("delete from %s.t1 where ts >= %d and ts < %d", db, ts(100), ts(140)), kind: core.MissingRow, n: 40},
+		{sql: fmt.Sprintf("insert into %s.t1 values(%d,7,'only here')", db, ts(5000)), kind: core.ExtraRow, n: 1, left: true},
+		{sql: fmt.Sprintf("insert into %s.t2 values(%d,null,'第3行')", db, ts(3)), kind: core.OtherValues, n: 1},
+		{sql: fmt.Sprintf("insert into %s.t2 values(%d,4,'第x行')", db, ts(4)), kind: core.OtherValues, n: 1},
+		{sql: fmt.Sprintf("drop table %s.t3", db), kind: core.MissingTable, n: 1},
+		{sql: fmt.Sprintf("create table %s.own using %s.meters tags(5)", db, db), kind: core.ExtraTable, n: 1, left: true},
+		{sql: fmt.Sprintf("alter table %s.t0 set tag site = 77", db), kind: core.OtherTag, n: 1},
+		{sql: fmt.Sprintf("alter table %s.n modify column s varchar(40)", db), kind: core.OtherSchema, n: 1, left: true},
+	}
+}
+
+// TestVerifyFindsAndRepairMends plants differences of each kind at the sink. A
+// verify finds exactly those; a dry run changes nothing; a repair mends them,
+// rows that only the sink has only when it is told to.
+func TestVerifyFindsAndRepairMends(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		in, id, db := filled(e)
+		all, left := map[core.DifferenceKind]int64{}, map[core.DifferenceKind]int64{}
+		for _, p := range plants(db) {
+			e.exec(e.b, p.sql)
+			all[p.kind] += p.n
+			if p.left {
+				left[p.kind] += p.n
+			}
+		}
+		found := in.verify(id, false)
+		in.expect(found, core.AuditDifferent, all)
+		if text := fmt.Sprint(found.Examples); !strings.Contains(text, "'第x行'") || !strings.Contains(text, "n is 3 at the source and NULL at the sink") {
+			e.Errorf("the examples do not tell the values: %s", text)
+		}
+		in.expect(in.verify(id, true), core.AuditDifferent, all)
+		dry := in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}, DryRun: true})
+		in.expect(dry, core.AuditDifferent, all)
+		if dry.Written != 43 || dry.Deleted != 0 || len(dry.Changes) != 2 {
+			e.Errorf("the dry run tells of %d and %d rows and %q", dry.Written, dry.Deleted, dry.Changes)
+		}
+		in.expect(in.verify(id, false), core.AuditDifferent, all)
+		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditDifferent, left)
+		in.expect(in.verify(id, true), core.AuditDifferent, left)
+		delete(left, core.ExtraRow)
+		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}, DeleteExtra: true}), core.AuditDifferent, left)
+		e.exec(e.b, "drop table "+db+".own")
+		e.exec(e.a, fmt.Sprintf("alter table %s.n modify column s varchar(40)", db))
+		in.caughtUp(id)
+		in.expect(in.verify(id, true), core.AuditEqual, nil)
+		e.equal(e.a, e.b, db)
+	})
+}
+
+// filled replicates a database with four child tables and a normal one.
+func filled(e *env) (in *instance, id, db string) {
+	e.Helper()
+	db = e.create(database{}, e.a, e.b)
+	e.exec(e.a, loadSchema(db), fmt.Sprintf("create table %s.n(ts timestamp, f double, b bool, s varchar(20), t timestamp)", db))
+	in = e.runInstance()
+	id = in.replicate(e.a, e.b, db)
+	for i := range 4 {
+		var b strings.Builder
+		fmt.Fprintf(&b, "insert into %s.t%d using %s.meters tags(%d) values", db, i, db, i)
+		for k := 1; k <= 300; k++ {
+			fmt.Fprintf(&b, "(%d,%d,'第%d行')", loadEpoch+k, k, k)
+		}
+		e.exec(e.a, b.String())
+	}
+	e.exec(e.a, fmt.Sprintf("insert into %s.n values(%d,0.1,true,'x',%d)(%d,1e300,null,null,null)", db, int64(loadEpoch), int64(loadEpoch), int64(loadEpoch+1)))
+	in.caughtUp(id)
+	in.expect(in.verify(id, false), core.AuditEqual, nil)
+	return in, id, db
+}
+
+// TestRepairTwoWay needs to be told which side is right, and nothing that it
+// writes goes back.
+func TestRepairTwoWay(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		e.exec(e.a, loadSchema(db))
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		for i := range 40 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.t%d using %s.meters tags(%d) values(%d,1,'x')", db, i%4, db, i%4, loadEpoch+i))
+		}
+		in.caughtUp(there, back)
+		// A conflict: each side keeps what arrived last.
+		for _, id := range []string{there, back} {
+			if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
+				e.Fatal(err)
+			}
+			in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+		}
+		e.exec(e.a, fmt.Sprintf("insert into %s.t0 values(%d,100,'of a')", db, int64(loadEpoch)))
+		e.exec(e.b, fmt.Sprintf("insert into %s.t0 values(%d,200,'of b')", db, int64(loadEpoch)))
+		for _, id := range []string{there, back} {
+			in.begin(core.StartRequest{ID: id})
+		}
+		in.caughtUp(there, back)
+		in.expect(in.verify(there, false), core.AuditDifferent, map[core.DifferenceKind]int64{core.OtherValues: 1})
+
+		request := core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: there}}
+		if d := in.repair(request); d.State != core.AuditFailed || !strings.Contains(d.Note, "--winner source") {
+			e.Errorf("a repair of a two-way pair was not refused: %+v", d)
+		}
+		request.Winner = "source"
+		d := in.repair(request)
+		in.expect(d, core.AuditEqual, nil)
+		if d.Written != 1 {
+			e.Errorf("%d rows were written: %+v", d.Written, d)
+		}
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+		if note := e.query(e.a, fmt.Sprintf("select note from %s.t0 where ts = %d", db, int64(loadEpoch)))[0][0]; note != "of b" && note != "of a" {
+			e.Errorf("the source has %q", note)
+		}
+		e.staysAtRest(db)
+	})
+}
