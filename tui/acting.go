@@ -230,6 +230,7 @@ type removal struct {
 	left    int64 // WAL versions that will never be applied
 	loaded  bool
 	err     error
+	pager   pager // of what would be deleted, in a low window
 }
 
 func (a *app) askRemove() tea.Cmd {
@@ -269,7 +270,13 @@ func (d *removal) receive(a *app, m replyMsg) tea.Cmd {
 
 func (d *removal) grave() {}
 
-func (d *removal) title(a *app) string { return a.f(a.text.RemoveTitle, clean(d.id)) }
+func (d *removal) title(a *app) string {
+	title := a.f(a.text.RemoveTitle, clean(d.id))
+	if more := d.pager.more(a); more != "" {
+		title += " " + a.glyphs.sep + " " + more + " " + a.key("down")
+	}
+	return title
+}
 
 func (d *removal) ready() bool { return d.loaded && d.err == nil && d.name.String() == d.id }
 
@@ -277,8 +284,16 @@ func (d *removal) press(a *app, k tea.KeyMsg) tea.Cmd {
 	switch k.String() {
 	case "esc":
 		a.closeDialog()
-	case "tab", "shift+tab", "left", "right", "up", "down":
+	case "tab", "shift+tab", "left", "right":
 		d.chosen = 1 - d.chosen
+	case "up":
+		d.pager.move(motion{by: -1})
+	case "down":
+		d.pager.move(motion{by: 1})
+	case "pgup":
+		d.pager.move(motion{pages: -1})
+	case "pgdown":
+		d.pager.move(motion{pages: 1})
 	case "enter":
 		if d.chosen == 0 {
 			a.closeDialog()
@@ -332,9 +347,7 @@ func (d *removal) body(a *app, w, h int) []string {
 	if d.left > 0 {
 		add(plain, 0, a.f(a.text.RemoveLeft, grouped(d.left)))
 	}
-	if len(out) > h-3 {
-		out = append(out[:h-4], a.newLine(w).put(dim, a.glyphs.tail).String())
-	}
+	out = d.pager.view(out, min(len(out), max(1, h-3)))
 	ask := a.newLine(w).put(plain, a.text.TypeName).gap(1).put(strong, clean(d.id)).put(plain, ": ")
 	d.name.draw(a, ask, max(8, w-ask.used), true)
 	buttons := []button{a.cancel(), {label: a.text.RemoveDo, danger: true, off: !d.ready()}}

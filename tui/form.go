@@ -94,7 +94,7 @@ func (f *form) receive(a *app, m replyMsg) tea.Cmd {
 	return a.open(p)
 }
 
-func (f *form) body(a *app, w, _ int) []string {
+func (f *form) body(a *app, w, h int) []string {
 	var out []string
 	for i, label := range []string{a.text.Col.Source, a.text.User, a.text.Password, a.text.Col.Sink, a.text.User, a.text.Password} {
 		if i == 3 {
@@ -119,14 +119,16 @@ func (f *form) body(a *app, w, _ int) []string {
 	case f.busy:
 		out = append(out, a.newLine(w).put(accent, a.text.Inspecting).String())
 	case f.err != nil:
+		var why []string
 		for _, r := range wrap(a.spoken(f.err.Error()), w) {
-			out = append(out, a.newLine(w).put(bad, r).String())
+			why = append(why, a.newLine(w).put(bad, r).String())
 		}
 		if hint := core.HintOf(f.err); hint != "" {
 			for _, r := range wrap(a.spoken(hint), w) {
-				out = append(out, a.newLine(w).put(dim, r).String())
+				why = append(why, a.newLine(w).put(dim, r).String())
 			}
 		}
+		out = append(out, why[:min(len(why), max(1, h-len(out)-1))]...)
 	default:
 		out = append(out, a.newLine(w).put(dim, a.text.FormHelp).String())
 	}

@@ -88,7 +88,7 @@ func (a *app) taskColumns() []column[core.Task] {
 	lag := func(t *core.Task) int64 { return t.LagMS }
 	eta := func(t *core.Task) int64 { return t.EtaMS }
 	return []column[core.Task]{
-		{id: "replica", title: c.Replica, width: 7, most: 16, ends: true,
+		{id: "replica", title: c.Replica, width: 8, most: 16, ends: true,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Replica), plain} },
 			order: byText(func(t *core.Task) string { return t.Replica })},
 		{id: "task", title: c.Task, width: 4, right: true, drop: 8,
@@ -109,7 +109,7 @@ func (a *app) taskColumns() []column[core.Task] {
 			draw:  a.phaseCell,
 			order: byText(func(t *core.Task) string { return string(t.Phase) }),
 			raw:   func(t *core.Task) string { return string(t.Phase) }},
-		{id: "diff", title: c.Diff, width: 11, right: true,
+		{id: "diff", title: c.Diff, width: diffCells, right: true,
 			draw: a.diffCell, order: byNumber(diff), raw: number(diff)},
 		{id: "trend", named: c.Trend, width: 1, gap: 1, draw: a.trendCell,
 			order: byNumber(func(t *core.Task) int64 { return int64(t.Trend) }),
@@ -244,16 +244,19 @@ func (a *app) old(t *core.Task) bool {
 	return t.State != core.Stopped && !t.MeasuredAt.IsZero() && a.now.Sub(t.MeasuredAt) > measureAge
 }
 
+// diffCells is the width of a task's diff: 12,345,678.
+const diffCells = 10
+
 func (a *app) diffCell(t *core.Task) cell {
 	switch {
 	case a.old(t) && t.Diff >= 0:
-		return cell{"(" + a.count(t.Diff, 9) + ")", dim}
+		return cell{"(" + a.count(t.Diff, diffCells-2) + ")", dim}
 	case t.Diff == core.Unknown:
 		return cell{a.glyphs.dash, dim}
 	case t.Diff == 0, !t.State.Live() && t.State != core.Failed:
-		return cell{a.count(t.Diff, 11), dim}
+		return cell{a.count(t.Diff, diffCells), dim}
 	}
-	return cell{a.count(t.Diff, 11), plain}
+	return cell{a.count(t.Diff, diffCells), plain}
 }
 
 // count is a grouped number in at most w cells; a larger one is rounded.

@@ -185,7 +185,7 @@ var english = text{
 	QuitDemoDo:       "End the demo",
 	HandingOver:      "Handing over to a background instance …",
 	FormTitle:        "New replica",
-	FormHelp:         "Next shows the databases found there. Nothing is changed yet.",
+	FormHelp:         "Next lists the databases. Nothing is changed yet.",
 	User:             "user",
 	Password:         "password",
 	SameAsSource:     "as at the source",
