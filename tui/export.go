@@ -36,7 +36,8 @@ func (a *app) copy() tea.Cmd {
 	}
 	seq := ansi.SetSystemClipboard(s)
 	if os.Getenv("TMUX") != "" {
-		seq = ansi.TmuxPassthrough(seq)
+		// It takes the one or hands on the other, as it is configured.
+		seq += ansi.TmuxPassthrough(seq)
 	}
 	a.say(a.text.Copied, len(s))
 	return func() tea.Msg {

@@ -96,6 +96,8 @@ func span(d time.Duration) string {
 		return unknown
 	case d == 0:
 		return "0 s"
+	case d < 100*time.Millisecond:
+		return "0.1 s" // not 0: something waits
 	case d < 9950*time.Millisecond:
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + " s"
 	case d < 100*time.Second:

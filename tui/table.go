@@ -17,6 +17,7 @@ type column[R any] struct {
 	named string // in the sort menu, where the title would be too wide
 	width int    // cells; the least of a column that can grow
 	most  int    // a column that grows with its content: up to so many cells
+	keep  int    // and so far it grows before less important columns get room
 	fill  bool   // takes what is left of the line
 	gap   int    // blanks in front
 	right bool
@@ -188,7 +189,8 @@ func (t *table[R, K]) place(w int) []placed[R] {
 	}
 	out := make([]placed[R], 0, len(t.cols))
 	for i := range t.cols {
-		out = append(out, placed[R]{column: &t.cols[i], w: t.cols[i].width})
+		c := &t.cols[i]
+		out = append(out, placed[R]{column: c, w: max(c.width, min(c.keep, t.need(c.id)))})
 	}
 	room := w - cursorCells
 	for total(out) > room {
@@ -204,6 +206,12 @@ func (t *table[R, K]) place(w int) []placed[R] {
 		out = slices.Delete(out, worst, worst+1)
 	}
 	left := room - total(out)
+	for i := range out {
+		if back := min(-left, out[i].w-out[i].width); back > 0 {
+			out[i].w -= back
+			left += back
+		}
+	}
 	for i := range out {
 		if out[i].most == 0 || left <= 0 {
 			continue

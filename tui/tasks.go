@@ -88,7 +88,7 @@ func (a *app) taskColumns() []column[core.Task] {
 	lag := func(t *core.Task) int64 { return t.LagMS }
 	eta := func(t *core.Task) int64 { return t.EtaMS }
 	return []column[core.Task]{
-		{id: "replica", title: c.Replica, width: 8, most: 16, ends: true,
+		{id: "replica", title: c.Replica, width: 8, keep: 12, most: 16, ends: true,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Replica), plain} },
 			order: byText(func(t *core.Task) string { return t.Replica })},
 		{id: "task", title: c.Task, width: 4, right: true, drop: 8,
@@ -98,7 +98,7 @@ func (a *app) taskColumns() []column[core.Task] {
 			draw:  func(t *core.Task) cell { return cell{a.pair(t.Source, t.Sink), plain} },
 			order: byText(func(t *core.Task) string { return t.Source + " " + t.Sink }),
 			raw:   func(t *core.Task) string { return t.Source + " " + t.Sink }},
-		{id: "database", title: c.Database, width: 8, most: 24, ends: true,
+		{id: "database", title: c.Database, width: 8, keep: 16, most: 24, ends: true,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Database), plain} },
 			order: byText(func(t *core.Task) string { return t.Database })},
 		{id: "state", title: c.State, width: 14,
@@ -127,7 +127,7 @@ func (a *app) taskColumns() []column[core.Task] {
 			draw:  func(t *core.Task) cell { return cell{a.ago(t.Since), dim} },
 			order: func(x, y *core.Task) int { return y.Since.Compare(x.Since) },
 			raw:   func(t *core.Task) string { return stamp(t.Since) }},
-		{id: "history", title: c.History, named: c.Highest, width: 10, drop: 6,
+		{id: "history", title: c.History, named: c.Highest, width: sparkCells, drop: 6,
 			draw:  func(t *core.Task) cell { return a.sparkCell(t.State.Live(), t.Diff, t.History) },
 			order: byNumber(func(t *core.Task) int64 { return highest(t.History) }),
 			raw:   number(func(t *core.Task) int64 { return highest(t.History) })},
@@ -313,12 +313,15 @@ func etaCell(diff, eta int64) cell {
 	return cell{spanMS(eta), plain}
 }
 
+// sparkCells is the width of a sparkline: a cell is a minute.
+const sparkCells = 10
+
 // sparkCell draws the diff's history. That of what has caught up is dim.
 func (a *app) sparkCell(live bool, diff int64, history []int64) cell {
 	if !live && diff <= 0 || len(history) == 0 {
 		return cell{a.glyphs.dash, dim}
 	}
-	s := sparkline(squeeze(history, 10), 10, a.glyphs)
+	s := sparkline(squeeze(history, sparkCells), a.glyphs)
 	if diff == 0 {
 		return cell{s, dim}
 	}
@@ -333,15 +336,18 @@ func highest(values []int64) int64 {
 	return n
 }
 
-// squeeze makes at most w values out of many: the highest of each stretch.
-func squeeze(values []int64, w int) []int64 {
-	if len(values) <= w || w <= 0 {
-		return values
-	}
+// historyPoints is how many values a history has when it is full.
+const historyPoints = 60
+
+// squeeze makes w values out of a history, each the highest of its stretch. The
+// newest is at the right; what is older than the history is missing.
+func squeeze(history []int64, w int) []int64 {
 	out := make([]int64, w)
+	stretch := historyPoints / w
 	for i := range out {
-		from, to := i*len(values)/w, (i+1)*len(values)/w
-		for _, v := range values[from:to] {
+		out[i] = missing
+		to := len(history) - (w-1-i)*stretch
+		for _, v := range history[max(0, to-stretch):max(0, to)] {
 			out[i] = max(out[i], v)
 		}
 	}

@@ -172,15 +172,9 @@ var asciiGlyphs = glyphs{
 	on: "[x]", off: "[ ]", none: " ",
 }
 
-// sparkline draws the last w values, scaled to their own highest. A flat zero
-// stays at the bottom.
-func sparkline(values []int64, w int, g *glyphs) string {
-	if w <= 0 || len(values) == 0 {
-		return ""
-	}
-	if len(values) > w {
-		values = values[len(values)-w:]
-	}
+// sparkline draws values, scaled to their own highest. A flat zero stays at the
+// bottom.
+func sparkline(values []int64, g *glyphs) string {
 	var top int64 = 1
 	for _, v := range values {
 		top = max(top, v)
@@ -188,6 +182,10 @@ func sparkline(values []int64, w int, g *glyphs) string {
 	var b strings.Builder
 	last := int64(len(g.spark) - 2) // the full block would touch the line above
 	for _, v := range values {
+		if v == missing {
+			b.WriteByte(' ')
+			continue
+		}
 		step := int64(0)
 		if v > 0 {
 			// Anything above zero leaves the ground, or a short peak would

@@ -55,7 +55,7 @@ func (a *app) vgroupColumns() []column[core.Vgroup] {
 			draw:  func(v *core.Vgroup) cell { return cell{a.moment(v.LastAt), dim} },
 			order: func(x, y *core.Vgroup) int { return x.LastAt.Compare(y.LastAt) },
 			raw:   func(v *core.Vgroup) string { return stamp(v.LastAt) }},
-		{id: "history", title: c.History, named: c.Highest, width: 10, drop: 8,
+		{id: "history", title: c.History, named: c.Highest, width: sparkCells, drop: 8,
 			draw:  func(v *core.Vgroup) cell { return a.sparkCell(true, v.Diff, v.History) },
 			order: byNumber(func(v *core.Vgroup) int64 { return highest(v.History) }),
 			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(highest(v.History), 10) }},
