@@ -37,6 +37,7 @@ var allowedImports = map[string][]string{
 
 	// What only tests and the pictures use.
 	"tui/internal/scene": {"core"},
+	"tui/paper":          {},
 }
 
 // libraryOwners tells which packages may use a library. One that is not listed
@@ -44,7 +45,7 @@ var allowedImports = map[string][]string{
 var libraryOwners = map[string][]string{
 	"github.com/BurntSushi/toml":           {"config"},
 	"github.com/charmbracelet/":            {"tui"},
-	"github.com/charmbracelet/x/ansi":      {"tui", "core/cli"}, // widths of text
+	"github.com/charmbracelet/x/ansi":      {"tui", "tui/paper", "core/cli"}, // widths of text
 	"github.com/gorilla/websocket":         {"core/embedded", "core/taos"},
 	"github.com/prometheus/client_golang/": {"core/metrics"},
 	"github.com/spf13/":                    {"core/cli"},

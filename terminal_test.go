@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"tdreplica/config"
 	"tdreplica/core/cli"
 	"tdreplica/core/store"
+	"tdreplica/tui/paper"
 )
 
 // build makes the program as it is shipped: the test binary has other packages
@@ -63,6 +65,9 @@ func TestCommandsDoNotWaitForTheTerminal(t *testing.T) {
 	}
 }
 
+// The size of the terminals that consoles run on here.
+const lines, columns = 30, 120
+
 // consoleRun is a console on a terminal of its own.
 type consoleRun struct {
 	*testing.T
@@ -91,7 +96,7 @@ func runProgramOn(t *testing.T, cmd *exec.Cmd, state string) *consoleRun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pty.Setsize(tty, &pty.Winsize{Rows: 30, Cols: 120}); err != nil {
+	if err := pty.Setsize(tty, &pty.Winsize{Rows: lines, Cols: columns}); err != nil {
 		t.Fatal(err)
 	}
 	c.before = modeOf(tty)
@@ -143,18 +148,18 @@ func modeOf(tty *os.File) string {
 	return fmt.Sprint(*mode)
 }
 
-// until returns when the console has printed text.
+// until returns when the console shows a text.
 func (c *consoleRun) until(text string) {
 	c.Helper()
 	deadline := time.After(20 * time.Second)
-	var last []byte
+	last := ""
 	for {
 		select {
 		case all, open := <-c.seen:
 			if !open {
 				c.Fatalf("the console ended without %q: %q", text, last)
 			}
-			if last = all; bytes.Contains(all, []byte(text)) {
+			if last = screenOf(all); strings.Contains(last, text) {
 				return
 			}
 		case <-deadline:
@@ -178,6 +183,15 @@ func (c *consoleRun) end() (all []byte) {
 	return all
 }
 
+// screenOf is what a console's terminal shows after all that was printed.
+func screenOf(all []byte) string {
+	on := paper.New(columns, lines)
+	_, console, _ := strings.Cut(string(all), enterScreen)
+	_ = on.Take(console) // the last sequence may be cut off still
+	return on.Text()
+}
+
+const enterScreen = "\x1b[?1049h"
 const leaveScreen = "\x1b[?1049l" // the terminal shows again what it showed before
 
 // TestLeavingAnAttachedConsoleStopsNothing opens the console on an instance

@@ -152,8 +152,6 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		a.notices.add(notice(m))
 	case backgroundMsg:
 		a.onBackground(m)
-	case repaintMsg:
-		return a, tea.ClearScreen
 	}
 	return a, nil
 }
@@ -283,4 +281,4 @@ func (a *app) changeRefresh(by int) func() tea.Cmd {
 	}
 }
 
-func (a *app) repaint() tea.Cmd { return tea.ClearScreen }
+func (a *app) repaint() tea.Cmd { return func() tea.Msg { return repaintMsg{} } }

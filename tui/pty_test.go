@@ -39,11 +39,16 @@ type terminalTest struct {
 // what it writes.
 func onTerminal(t *testing.T, c core.Controller, reads bool, change func(*app)) *terminalTest {
 	t.Helper()
+	return onTerminalOf(t, &pty.Winsize{Rows: 40, Cols: 120}, c, reads, change)
+}
+
+func onTerminalOf(t *testing.T, size *pty.Winsize, c core.Controller, reads bool, change func(*app)) *terminalTest {
+	t.Helper()
 	ptm, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := pty.Setsize(tty, &pty.Winsize{Rows: 40, Cols: 120}); err != nil {
+	if err := pty.Setsize(tty, size); err != nil {
 		t.Fatal(err)
 	}
 	x := &terminalTest{t: t, ptm: ptm, tty: tty, ended: make(chan struct{})}
@@ -198,6 +203,7 @@ func TestTerminalThatStopsReading(t *testing.T) {
 // busy moves every number with each snapshot, as live load does.
 type busy struct {
 	*scene.Controller
+	of func() *core.Snapshot
 	mu sync.Mutex
 	n  int64
 }
@@ -206,7 +212,7 @@ func (b *busy) Snapshot(context.Context) (*core.Snapshot, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.n++
-	s := scene.CatchingUp()
+	s := b.of()
 	s.At = time.Now()
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
@@ -227,18 +233,29 @@ func (b *busy) Snapshot(context.Context) (*core.Snapshot, error) {
 func TestBytesPerSecond(t *testing.T) {
 	t.Setenv("TERM", "xterm-256color")
 	t.Setenv("COLORTERM", "truecolor")
-	x := onTerminal(t, &busy{Controller: scene.New(scene.CatchingUp())}, true, nil)
-	x.await("maple")
-	time.Sleep(1200 * time.Millisecond)
-	from := len(x.output())
-	began := time.Now()
-	time.Sleep(2 * time.Second) // a rate needs a time
-	rate := float64(len(x.output())-from) / time.Since(began).Seconds()
-	t.Logf("%.0f bytes/s at 120x40", rate)
-	if rate > 4096 {
-		t.Errorf("%.0f bytes/s, more than 4096", rate)
-	}
-	if rate < 100 {
-		t.Errorf("%.0f bytes/s: the screen does not move", rate)
+	for _, c := range []struct {
+		size pty.Winsize
+		of   func() *core.Snapshot
+	}{
+		{pty.Winsize{Cols: 80, Rows: 24}, scene.CatchingUp},
+		{pty.Winsize{Cols: 200, Rows: 60}, scene.CatchingUp},
+		{pty.Winsize{Cols: 200, Rows: 60}, func() *core.Snapshot { return scene.Many(100, 100) }},
+	} {
+		t.Run(fmt.Sprintf("%d tasks at %dx%d", len(c.of().Tasks), c.size.Cols, c.size.Rows), func(t *testing.T) {
+			x := onTerminalOf(t, &c.size, &busy{Controller: scene.New(c.of()), of: c.of}, true, nil)
+			x.await("maple")
+			time.Sleep(1200 * time.Millisecond)
+			from := len(x.output())
+			began := time.Now()
+			time.Sleep(2 * time.Second) // a rate needs a time
+			rate := float64(len(x.output())-from) / time.Since(began).Seconds()
+			t.Logf("%.0f bytes/s", rate)
+			if rate > 4096 {
+				t.Errorf("%.0f bytes/s, more than 4096", rate)
+			}
+			if rate < 100 {
+				t.Errorf("%.0f bytes/s: the screen does not move", rate)
+			}
+		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -51,6 +52,9 @@ type Options struct {
 	Out      io.Writer         // nil: the terminal
 }
 
+// frameGap is the least time between two frames.
+const frameGap = 100 * time.Millisecond
+
 // leaveTime bounds how long a terminal may take to be restored. One that does
 // not read is left as it is: the process must be able to end.
 const leaveTime = 1500 * time.Millisecond
@@ -75,8 +79,8 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 	screen := newScreenWriter(out)
 	a.out = screen
 	opts := []tea.ProgramOption{
-		tea.WithAltScreen(), tea.WithoutSignalHandler(),
-		tea.WithFPS(10), tea.WithOutput(screen.output()),
+		// It has nothing to show: the guard paints.
+		tea.WithoutSignalHandler(), tea.WithFPS(1), tea.WithOutput(mute(out)),
 	}
 	in := o.In
 	if in == nil {
@@ -87,7 +91,7 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 		in = &answers{keyboard: k, told: func(dark bool) { p.Send(backgroundMsg{dark}) }}
 	}
 	opts = append(opts, tea.WithInput(in))
-	g := &guard{app: a}
+	g := &guard{app: a, screen: screen}
 	p = tea.NewProgram(g, opts...)
 	screen.start(func() { p.Send(repaintMsg{}) })
 
@@ -106,13 +110,37 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 	return a.exit, nil
 }
 
-// guard turns a panic of the console into an error of Run: the terminal is
-// restored first, by the usual way out, and the stack is not lost with the
-// alternate screen. Bubble Tea's own way out would print over the screen, past
-// the queue, and close the terminal's reader while it is being read.
+// guard paints the console, and turns a panic of it into an error of Run: the
+// terminal is restored first, by the usual way out, and the stack is not lost
+// with the alternate screen. Bubble Tea's own way out would print over the
+// screen and close the terminal's reader while it is being read.
 type guard struct {
 	*app
-	crash error
+	screen  *screenWriter
+	painter painter
+	painted time.Time
+	due     bool // a frame has been asked for
+	crash   error
+}
+
+// paintMsg is the time for a frame.
+type paintMsg struct{}
+
+// paint draws what the console shows now, or asks for it if the last frame was
+// just now.
+func (g *guard) paint() tea.Cmd {
+	if wait := frameGap - time.Since(g.painted); wait > 0 {
+		if g.due {
+			return nil
+		}
+		g.due = true
+		return tea.Tick(wait, func(time.Time) tea.Msg { return paintMsg{} })
+	}
+	g.painted, g.due = time.Now(), false
+	if view := g.app.View(); view != "" {
+		_, _ = g.screen.WriteString(g.painter.frame(strings.Split(view, "\n"), g.app.w, g.app.h))
+	}
+	return nil
 }
 
 // crashMsg is a panic of a command, which runs in a goroutine of Bubble Tea.
@@ -163,27 +191,23 @@ func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
 			cmd = tea.Quit
 		}
 	}()
-	if c, is := msg.(crashMsg); is {
-		g.caught(c.err)
+	switch m := msg.(type) {
+	case crashMsg:
+		g.caught(m.err)
+	case paintMsg:
+		g.due = false
+	case repaintMsg, tea.WindowSizeMsg:
+		g.painter.forget()
 	}
 	if g.crash == nil {
 		_, cmd = g.app.Update(msg)
+		cmd = tea.Batch(cmd, g.paint())
 	}
 	return g, cmd
 }
 
 // View implements tea.Model.
-func (g *guard) View() (view string) {
-	defer func() {
-		if v := recover(); v != nil {
-			g.caught(crashOf(v))
-		}
-	}()
-	if g.crash != nil {
-		return ""
-	}
-	return g.app.View()
-}
+func (g *guard) View() string { return "" }
 
 // await waits for the program. When ctx ends the program is asked to leave by
 // the usual way, which waits for its reader of keys; killing it is for one

@@ -16,10 +16,9 @@ const queueLimit = 256 << 10
 // repaintMsg asks for the whole screen: some of it was dropped.
 type repaintMsg struct{}
 
-// screenWriter stands between Bubble Tea and the terminal so that a terminal
-// that stops reading (Ctrl-S, a dead link) blocks nobody: Write never waits.
-// Bubble Tea holds its one lock while it writes; a Write that blocks would
-// hang its event loop and with it the way out.
+// screenWriter stands between the console and the terminal so that a terminal
+// that stops reading (Ctrl-S, a dead link) blocks nobody: Write never waits. One
+// that blocks would hang the event loop and with it the way out.
 type screenWriter struct {
 	out  io.Writer
 	mu   sync.Mutex
@@ -36,22 +35,18 @@ func newScreenWriter(out io.Writer) *screenWriter {
 	return w
 }
 
-// output is the writer as Bubble Tea needs it: with the descriptor of the
-// terminal, if it is one, to ask for the window's size.
-func (w *screenWriter) output() io.Writer {
-	if f, isFile := w.out.(term.File); isFile {
-		return terminal{File: f, w: w}
+// mute is the terminal as Bubble Tea needs it: with the descriptor, if it has
+// one, to set its mode and to ask for the window's size. It takes no output.
+func mute(out io.Writer) io.Writer {
+	if f, isFile := out.(term.File); isFile {
+		return muteTerminal{f}
 	}
-	return w
+	return io.Discard
 }
 
-// terminal is a terminal whose Write goes through the queue.
-type terminal struct {
-	term.File
-	w *screenWriter
-}
+type muteTerminal struct{ term.File }
 
-func (t terminal) Write(p []byte) (int, error) { return t.w.Write(p) }
+func (muteTerminal) Write(p []byte) (int, error) { return len(p), nil }
 
 // Write queues p. It is safe for concurrent use and never blocks.
 func (w *screenWriter) Write(p []byte) (int, error) {
@@ -71,7 +66,10 @@ func (w *screenWriter) WriteString(s string) (int, error) { return w.Write([]byt
 
 // start runs the goroutine that writes; close ends it. repaint is called when
 // the terminal reads again after something was dropped.
-func (w *screenWriter) start(repaint func()) { go w.loop(repaint) }
+func (w *screenWriter) start(repaint func()) {
+	w.buf = append(w.buf, enterScreen...)
+	go w.loop(repaint)
+}
 
 func (w *screenWriter) loop(repaint func()) {
 	defer close(w.done)
@@ -112,10 +110,7 @@ func (w *screenWriter) loop(repaint func()) {
 func (w *screenWriter) close(d time.Duration) {
 	w.mu.Lock()
 	w.end = true
-	if w.lost {
-		// The way out of the alternate screen may be among what was dropped.
-		w.buf = append(w.buf, "\x1b[0m\x1b[?2004l\x1b[?25h\x1b[?1049l"...)
-	}
+	w.buf = append(w.buf, leaveScreen...)
 	w.wake.Signal()
 	w.mu.Unlock()
 	select {
