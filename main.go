@@ -13,8 +13,12 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"tdreplica/config"
+	"tdreplica/core"
 	"tdreplica/core/cli"
 	"tdreplica/core/demo"
+	"tdreplica/core/engine"
+	"tdreplica/core/taos"
 )
 
 // version and commit can be set with -ldflags "-X main.version=… -X main.commit=…".
@@ -34,6 +38,9 @@ func run() int {
 		Console:  func(ctx context.Context, l cli.Launch) error { return console(ctx, l, v.Version) },
 		Headless: func(ctx context.Context, l cli.Launch) error { return headless(ctx, l, v.Version) },
 		Demo:     func(ctx context.Context, l cli.Launch) error { return runDemo(ctx, l, v.Version) },
+		Inspect: func(ctx context.Context, cfg *config.Config, req core.InspectRequest) ([]core.Candidate, error) {
+			return engine.Inspect(ctx, cfg, taos.New(taos.Options{}), req)
+		},
 	}.Run(ctx, os.Args[1:])
 }
 

@@ -130,6 +130,11 @@ type InspectRequest struct {
 	ID     string   `json:"id,omitempty"`
 	Source Endpoint `json:"source"`
 	Sink   Endpoint `json:"sink"`
+	// Databases limits what is looked at; empty: all that exist on either side.
+	Databases []string `json:"databases,omitempty"`
+	// Thorough also looks at the rights of the users and compares super tables,
+	// which takes a few requests for each database.
+	Thorough bool `json:"thorough,omitempty"`
 }
 
 // Outcome is what a request did to one task.

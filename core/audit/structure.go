@@ -133,47 +133,75 @@ func (s *structure) super(ctx context.Context, j *Job, name string, supers [2][]
 	return s.compareTable(ctx, j, name)
 }
 
+// ColumnDifference is a column or tag that two definitions of a table differ in.
+type ColumnDifference struct {
+	Column core.Column // the source's; the sink's if Extra
+	Text   string
+	// At the sink it is missing, shorter, of another type or another part of the
+	// key, or it is only there.
+	Missing, Shorter, Type, Extra bool
+}
+
+// CompareColumns compares two definitions of a table by the names of their
+// columns and tags; in which order they come does not matter.
+func CompareColumns(source, sink *core.Table) []ColumnDifference {
+	var out []ColumnDifference
+	for _, c := range slices.Concat(source.Columns, source.Tags) {
+		have := find(sink, c)
+		d := ColumnDifference{Column: c}
+		switch {
+		case have == nil:
+			d.Missing, d.Text = true, fmt.Sprintf("the sink lacks %s %s", c.Name, c.SQLType())
+		case have.Type != c.Type || have.IsKey() != c.IsKey():
+			d.Type, d.Text = true, fmt.Sprintf("%s is %s %s at the source and %s %s at the sink", c.Name, c.SQLType(), c.Note, have.SQLType(), have.Note)
+		case have.Length != c.Length:
+			d.Shorter = have.Length < c.Length
+			d.Text = fmt.Sprintf("%s is %s at the source and %s at the sink", c.Name, c.SQLType(), have.SQLType())
+		default:
+			continue
+		}
+		out = append(out, d)
+	}
+	for _, c := range slices.Concat(sink.Columns, sink.Tags) {
+		if find(source, c) == nil {
+			out = append(out, ColumnDifference{Column: c, Extra: true, Text: fmt.Sprintf("only the sink has %s %s", c.Name, c.SQLType())})
+		}
+	}
+	return out
+}
+
 // compareTable compares columns and tags, and returns what can be compared of
 // the rows: the columns that both have with one type.
 func (s *structure) compareTable(ctx context.Context, j *Job, name string) (*Group, error) {
 	described, _, err := ask(ctx, j, func(side Side) (*core.Table, error) { return side.Describe(ctx, j.opts.Database, name) })
+	if gone(err) {
+		return nil, nil // dropped since it was listed
+	}
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{Super: name}
-	source, sink := described[0], described[1]
-	for _, c := range slices.Concat(source.Columns, source.Tags) {
-		have := find(sink, c)
-		switch {
-		case have == nil:
-			d := s.differ(core.OtherSchema, name, "the sink lacks %s %s", c.Name, c.SQLType())
-			s.mends = append(s.mends, mend{of: d, column: &c})
-			continue
-		case have.Type != c.Type || have.IsKey() != c.IsKey():
-			s.differ(core.OtherSchema, name, "%s is %s %s at the source and %s %s at the sink", c.Name, c.SQLType(), c.Note, have.SQLType(), have.Note)
-			continue
-		case have.Length != c.Length:
-			d := s.differ(core.OtherSchema, name, "%s is %s at the source and %s at the sink", c.Name, c.SQLType(), have.SQLType())
-			if have.Length < c.Length {
-				s.mends = append(s.mends, mend{of: d, column: &c, widen: true})
+	source := described[0]
+	apart := map[string]bool{}
+	for _, d := range CompareColumns(source, described[1]) {
+		apart[d.Column.Name] = d.Missing || d.Type
+		told := s.differ(core.OtherSchema, name, "%s", d.Text)
+		if d.Missing || d.Shorter {
+			s.mends = append(s.mends, mend{of: told, column: &d.Column, widen: d.Shorter})
+		}
+	}
+	common := func(list []core.Column) (out []core.Column) {
+		for _, c := range list {
+			if !apart[c.Name] {
+				out = append(out, c)
 			}
 		}
-		if c.IsTag() {
-			g.Tags = append(g.Tags, c)
-		} else {
-			g.Columns = append(g.Columns, c)
-		}
+		return out
 	}
-	for _, c := range slices.Concat(sink.Columns, sink.Tags) {
-		if find(source, c) == nil {
-			s.differ(core.OtherSchema, name, "only the sink has %s %s", c.Name, c.SQLType())
-		}
-	}
+	g := &Group{Super: name, Columns: common(source.Columns), Tags: common(source.Tags), Keys: 1}
 	if len(g.Columns) == 0 || g.Columns[0].Name != source.Columns[0].Name || g.Columns[0].Type != "TIMESTAMP" {
 		s.differ(core.OtherSchema, name, "its rows cannot be compared: the first column is not the same time on both sides")
 		return nil, nil
 	}
-	g.Keys = 1
 	if len(g.Columns) > 1 && g.Columns[1].IsKey() {
 		g.Keys = 2
 	}

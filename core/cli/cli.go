@@ -48,6 +48,8 @@ type Program struct {
 	Console  func(context.Context, Launch) error
 	Headless func(context.Context, Launch) error
 	Demo     func(context.Context, Launch) error
+	// Inspect looks at two endpoints from this process.
+	Inspect func(context.Context, *config.Config, core.InspectRequest) ([]core.Candidate, error)
 }
 
 // command is one run of the program.
@@ -157,7 +159,8 @@ func (c *command) root() *cobra.Command {
 	own.BoolVar(&headless, "no-tui", false, "run the instance without a console, until SIGTERM")
 	own.BoolVar(&demo, "demo", false, "replicate between two embedded nodes under live load")
 	own.DurationVar(&duration, "duration", 0, "with --demo: how long, such as 30s")
-	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(), c.quarantine(), c.version())
+	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(),
+		c.check(), c.verify(), c.repair(), c.events(), c.quarantine(), c.version())
 	return cmd
 }
 

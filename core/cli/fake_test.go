@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tdreplica/config"
 	"tdreplica/core"
 	"tdreplica/core/cli"
 	"tdreplica/core/control"
@@ -26,6 +27,10 @@ type fake struct {
 	asked  any
 	result core.Result
 	err    error
+	events []core.Event
+	audits *core.Audit
+	looks  int             // at audits
+	ends   core.AuditState // what they end with
 	// after is put in the place of snap when something was asked.
 	after *core.Snapshot
 }
@@ -53,8 +58,9 @@ func (f *fake) Restart(_ context.Context, r core.TargetRequest) (*core.Result, e
 }
 func (f *fake) Update(_ context.Context, r core.UpdateRequest) (*core.Result, error) { return f.did(r) }
 func (f *fake) Remove(_ context.Context, r core.RemoveRequest) (*core.Result, error) { return f.did(r) }
-func (f *fake) Inspect(context.Context, core.InspectRequest) ([]core.Candidate, error) {
-	return []core.Candidate{{Database: "power", AtSource: true}, {Database: "elsewhere"}}, nil
+func (f *fake) Inspect(_ context.Context, r core.InspectRequest) ([]core.Candidate, error) {
+	f.did(r)
+	return []core.Candidate{{Database: "power", AtSource: true}, {Database: "elsewhere", Problems: []string{"it is not there"}}}, nil
 }
 
 // healthy is an instance with two replicas, three tasks and four vgroups.
@@ -95,6 +101,8 @@ type world struct {
 	*testing.T
 	dir  string
 	fake *fake
+
+	inspected core.InspectRequest // without an instance
 }
 
 func nobody(t *testing.T) *world {
@@ -146,6 +154,10 @@ func (w *world) run(args ...string) (stdout, stderr string, code int) {
 	p := cli.Program{
 		Version: cli.Version{Version: "1.2.3", Commit: "abc", Go: "go1.26"},
 		Out:     &out, Err: &errs, Console: no, Headless: no, Demo: no,
+		Inspect: func(_ context.Context, _ *config.Config, r core.InspectRequest) ([]core.Candidate, error) {
+			w.inspected = r
+			return []core.Candidate{{Database: "power", AtSource: true, AtSink: true}}, nil
+		},
 	}
 	code = p.Run(w.Context(), append([]string{"--state-dir", w.dir}, args...))
 	return out.String(), errs.String(), code

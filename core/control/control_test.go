@@ -178,8 +178,22 @@ func TestEveryRequestArrivesWhole(t *testing.T) {
 		t.Errorf("events: %v, %v, asked for %v", ev, err, f.asked)
 	}
 	inspect := core.InspectRequest{Source: from, Sink: to}
-	if found, err := c.Inspect(ctx, inspect); err != nil || found[0].Database != "power" || f.asked != inspect {
+	if found, err := c.Inspect(ctx, inspect); err != nil || found[0].Database != "power" || !reflect.DeepEqual(f.asked, inspect) {
 		t.Errorf("inspect: %v, %v, asked for %v", found, err, f.asked)
+	}
+	repair := core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: "maple", Databases: []string{"power"}, Exact: true, Actor: by}, Gap: true, Winner: "source"}
+	if a, err := c.Repair(ctx, repair); err != nil || a.Kind != "repair" || !reflect.DeepEqual(f.asked, repair) {
+		t.Errorf("repair: %v, %v, asked for %+v", a, err, f.asked)
+	}
+	if a, err := c.Verify(ctx, repair.VerifyRequest); err != nil || a.Kind != "verify" || !reflect.DeepEqual(f.asked, repair.VerifyRequest) {
+		t.Errorf("verify: %v, %v, asked for %+v", a, err, f.asked)
+	}
+	if a, err := c.Audit(ctx, "maple"); err != nil || f.asked != "maple" || a.Databases[0].Differences[core.MissingRow] != 7 {
+		t.Errorf("audit: %v, %v, asked for %+v", a, err, f.asked)
+	}
+	cancel := core.TargetRequest{ID: "maple", Actor: by}
+	if a, err := c.CancelAudit(ctx, cancel); err != nil || a.State != core.AuditCancelled || !reflect.DeepEqual(f.asked, cancel) {
+		t.Errorf("cancel: %v, %v, asked for %+v", a, err, f.asked)
 	}
 	if list, err := c.Quarantined(ctx); err != nil || len(list) != 1 || list[0].ID != "maple-2-7-aa" {
 		t.Errorf("quarantined: %v, %v", list, err)
@@ -298,7 +312,7 @@ func TestReadOnlyRefusesWhateverActs(t *testing.T) {
 		{"POST", "/v1/replicas"}, {"POST", "/v1/replicas/a/start"}, {"POST", "/v1/replicas/a/stop"},
 		{"POST", "/v1/replicas/a/restart"}, {"POST", "/v1/replicas/a/update"}, {"DELETE", "/v1/replicas/a"},
 		{"POST", "/v1/stop"}, {"POST", "/v1/restart"}, {"POST", "/v1/shutdown"},
-		{"POST", "/v1/quarantine/a/replay"}, {"POST", "/v1/quarantine/a/discard"},
+		{"POST", "/v1/replicas/a/repair"}, {"POST", "/v1/quarantine/a/replay"}, {"POST", "/v1/quarantine/a/discard"},
 	} {
 		if status, body := raw(t, dir, r[0], r[1], ""); status != 403 || !strings.Contains(body, "read_only") {
 			t.Errorf("%s %s: %d %s, want 403", r[0], r[1], status, body)
@@ -309,6 +323,9 @@ func TestReadOnlyRefusesWhateverActs(t *testing.T) {
 	}
 	if _, err := c.Snapshot(t.Context()); err != nil {
 		t.Errorf("asking is allowed: %v", err)
+	}
+	if _, err := c.Verify(t.Context(), core.VerifyRequest{ID: "a"}); err != nil {
+		t.Errorf("comparing is allowed: %v", err)
 	}
 	if err := c.Shutdown(t.Context(), core.Actor{}); !errors.Is(err, core.ErrReadOnly) {
 		t.Errorf("shutdown: %v", err)
