@@ -47,7 +47,6 @@ type socket struct {
 	// Of the goroutine that makes requests.
 	out     []byte // the text of a request
 	silence *time.Timer
-	watched context.Context // the one whose end interrupts a write
 	unwatch func() bool
 
 	// Of the reader.
@@ -56,9 +55,10 @@ type socket struct {
 	texts  [2][]byte // the text that is read goes to the first; the caller may still have the second
 
 	mu      sync.Mutex
-	call    call  // the newest
-	sending bool  // a write is under way
-	err     error // why the connection is over
+	call    call            // the newest
+	sending bool            // a write is under way
+	watched context.Context // the one whose end interrupts it; only who makes requests changes it
+	err     error           // why the connection is over
 
 	dead     chan struct{} // closed with the first failure
 	done     chan struct{} // closed when the reader has ended
@@ -352,14 +352,20 @@ func (s *socket) watch(ctx context.Context) {
 		return
 	}
 	s.unwatch()
+	s.mu.Lock()
 	s.watched = ctx
-	s.unwatch = context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.sending {
-			_ = s.conn.NetConn().SetWriteDeadline(time.Unix(1, 0))
-		}
-	})
+	s.mu.Unlock()
+	s.unwatch = context.AfterFunc(ctx, func() { s.interrupt(ctx) })
+}
+
+// interrupt ends the write under way if it is one of ctx. On a busy machine it
+// may come when the next request, with another context, is being sent.
+func (s *socket) interrupt(ctx context.Context) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sending && s.watched == ctx {
+		_ = s.conn.NetConn().SetWriteDeadline(time.Unix(1, 0))
+	}
 }
 
 // pong answers a ping, between two fragments of what is being sent.
