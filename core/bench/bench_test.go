@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"tdreplica/config"
 	"tdreplica/core"
 	"tdreplica/core/engine"
 	"tdreplica/core/taos"
@@ -68,6 +69,32 @@ func workers(b *testing.B, n nodes, w world, loop float64) {
 			}
 		})
 	}
+}
+
+// BenchmarkBacklog is the memory that a backlog of 10 million rows needs while
+// the sink takes only a few of them at a time: over-MB is what there is beyond
+// the configured queue.
+func BenchmarkBacklog(b *testing.B) {
+	w := world{Databases: 1, Vgroups: 4, Batches: 1, Replay: 10_000_000/4/batchRows + 1, SlowMS: 20}
+	n := startNodes(b, w)
+	e := startEngine(b)
+	replicate(b, e, n.A, n.B, core.Options{}, "d0")
+	most, queue := 0.0, float64(config.Default().Engine.QueueBytes)/(1<<20)
+	for b.Loop() {
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			most = max(most, residentMB(b))
+		}
+	}
+	s, err := e.Snapshot(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	if t := s.Tasks[0]; t.Diff == 0 || t.QueueBytes < t.QueueLimit*3/4 || t.Totals.Messages == 0 {
+		b.Fatalf("diff %d, %d of %d bytes queued, %d messages: the sink is not slow", t.Diff, t.QueueBytes, t.QueueLimit, t.Totals.Messages)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(most, "MB")
+	b.ReportMetric(most-queue, "over-MB")
 }
 
 // drained reports one drain and returns its speed in MB/s.

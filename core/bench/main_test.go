@@ -28,6 +28,7 @@ type world struct {
 	Batches   int  // of batchRows rows, in each vgroup of d0 at A
 	Lose      bool // B acknowledges writes and does nothing
 	Replay    int  // as many messages in each vgroup of d0, from a stub in front of A that also takes the writes
+	SlowMS    int  // how long the stub takes to acknowledge a write
 	Late      bool // idle polls return at the end of their blocking time, as on real servers
 }
 

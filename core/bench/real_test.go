@@ -23,17 +23,30 @@ const (
 	realRounds   = 3
 )
 
-// BenchmarkReal drains a backlog from the server of TDREPLICA_TEST_A to that of
-// TDREPLICA_TEST_B, in turn with the native loop that TDREPLICA_BENCH_LOOP
-// names: a command to which the database, the topic, the group and 0 are added.
-// See docs/performance.md.
+// BenchmarkReal measures between the servers of TDREPLICA_TEST_A and
+// TDREPLICA_TEST_B. See docs/performance.md.
 func BenchmarkReal(b *testing.B) {
 	if os.Getenv("TDREPLICA_TEST_A") == "" || os.Getenv("TDREPLICA_TEST_B") == "" {
 		b.Skip("TDREPLICA_TEST_A and TDREPLICA_TEST_B name no servers")
 	}
 	n := nodes{A: realEndpoint(b, "TDREPLICA_TEST_A"), B: realEndpoint(b, "TDREPLICA_TEST_B")}
-	fillReal(b, n.A)
 	b.Cleanup(func() { query(b, n.B, "drop database if exists "+realDatabase) })
+	b.Cleanup(func() {
+		query(b, n.A, "drop topic if exists tdr_"+realDatabase)
+		query(b, n.A, "drop database if exists "+realDatabase)
+	})
+	b.Run("drain", func(b *testing.B) { realDrain(b, n) })
+	b.Run("live", func(b *testing.B) { realLive(b, n) })
+	b.Run("trickle", func(b *testing.B) { realTrickle(b, n, 100*time.Millisecond, 200) })
+	b.Run("idle-minute", func(b *testing.B) { realTrickle(b, n, time.Minute, 3) })
+	b.Run("idle-tasks", func(b *testing.B) { realIdle(b, n) })
+}
+
+// realDrain drains a backlog in turn with the native loop that
+// TDREPLICA_BENCH_LOOP names: a command to which the database, the topic, the
+// group and 0 are added.
+func realDrain(b *testing.B, n nodes) {
+	fillReal(b, n.A)
 	loop := strings.Fields(os.Getenv("TDREPLICA_BENCH_LOOP"))
 	var theirs, ours []drain
 	for b.Loop() {
@@ -93,14 +106,7 @@ func realEndpoint(b *testing.B, variable string) core.Endpoint {
 // fillReal writes the backlog: the tables interlaced, as live data comes.
 func fillReal(b *testing.B, at core.Endpoint) {
 	b.Helper()
-	query(b, at, "drop topic if exists tdr_"+realDatabase)
-	query(b, at, "drop database if exists "+realDatabase)
-	query(b, at, "create database "+realDatabase+" vgroups 4 wal_retention_period 86400")
-	b.Cleanup(func() {
-		query(b, at, "drop topic if exists tdr_"+realDatabase)
-		query(b, at, "drop database if exists "+realDatabase)
-	})
-	query(b, at, "create table "+realDatabase+".meters(ts timestamp, current float, voltage int, phase float) tags(groupid int, location binary(24))")
+	freshSource(b, at)
 	const part = 100
 	for first := 0; first < realRows; first += part {
 		for table := 0; table < realTables; table += 50 {
@@ -116,6 +122,14 @@ func fillReal(b *testing.B, at core.Endpoint) {
 		}
 	}
 	query(b, at, "create topic tdr_"+realDatabase+" with meta as database "+realDatabase)
+}
+
+func freshSource(b *testing.B, at core.Endpoint) {
+	b.Helper()
+	query(b, at, "drop topic if exists tdr_"+realDatabase)
+	query(b, at, "drop database if exists "+realDatabase)
+	query(b, at, "create database "+realDatabase+" vgroups 4 wal_retention_period 86400")
+	query(b, at, "create table "+realDatabase+".meters(ts timestamp, current float, voltage int, phase float) tags(groupid int, location binary(24))")
 }
 
 func freshSink(b *testing.B, at core.Endpoint) {

@@ -33,6 +33,7 @@ type stub struct {
 	each    int64 // messages in each vgroup
 	payload []byte
 	rawType core.RawType
+	slow    time.Duration // before a write is acknowledged
 
 	mu       sync.Mutex
 	sessions []*stubReader // of one group, which share the vgroups
@@ -110,6 +111,7 @@ func (c *stubReader) next() error {
 				return err
 			}
 			if final {
+				time.Sleep(c.s.slow)
 				return c.reply("write_raw", binary.LittleEndian.Uint64(id[:]), "")
 			}
 			if _, final, size, _, err = c.head(); err != nil {
@@ -174,7 +176,7 @@ func (c *stubReader) reply(action string, id uint64, fields string) error {
 func newStub(n core.Endpoint, w world) (*stub, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	s := &stub{each: int64(w.Replay)}
+	s := &stub{each: int64(w.Replay), slow: time.Duration(w.SlowMS) * time.Millisecond}
 	for vg := range w.Vgroups {
 		s.vgroups = append(s.vgroups, int32(vg+2))
 	}

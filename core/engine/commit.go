@@ -184,9 +184,11 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	for _, a := range assigned {
 		w.vgroups = append(w.vgroups, a.Vgroup)
 	}
-	at, err := w.offsets(ctx, w.source.Position)
-	if err != nil {
-		return err
+	at := w.marks.applied.at
+	if !w.atRest() {
+		if at, err = w.offsets(ctx, w.source.Position); err != nil {
+			return err
+		}
 	}
 	moved := w.handed != w.sampledSeq || w.marks.pending != nil
 	for vg, pos := range at {
@@ -218,6 +220,17 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 		}
 	}
 	return w.watch(ctx, now, moved)
+}
+
+// atRest reports whether the reader stood at the ends of its WALs when it was
+// last asked, and they still are there: then it need not be asked again.
+func (w *worker) atRest() bool {
+	for _, a := range w.assigned {
+		if at, ok := w.marks.applied.at[a.Vgroup]; !ok || at != a.End {
+			return false
+		}
+	}
+	return w.handed == w.sampledSeq && w.marks.pending == nil && len(w.assigned) == len(w.marks.applied.at)
 }
 
 // watch is the watchdog. Servers up to 3.3.7 answer a poll that failed with

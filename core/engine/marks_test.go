@@ -49,6 +49,35 @@ func TestMarksLeaveIdleVgroupsAlone(t *testing.T) {
 	}
 }
 
+// Under load, whatever the sink does at whatever moment, no vgroup is due for
+// more than one commit a second.
+func TestMarksCommitOnceASecondUnderLoad(t *testing.T) {
+	c := config.Default().Engine
+	start := time.Unix(1000, 0)
+	m := newMarks()
+	m.base(2, 0)
+	var commits int
+	var handed, acked uint64
+	for ms := range 60_000 {
+		now := start.Add(time.Duration(ms) * time.Millisecond)
+		handed += 40
+		m.handed(2)
+		acked = max(acked, handed-min(handed, uint64(ms%700*40)))
+		m.resolve(acked)
+		if ms%100 == 0 {
+			m.take(handed, map[int32]int64{2: int64(handed)})
+		}
+		if m.due(now, &c) {
+			commits++
+			clear(m.dirty)
+			m.committedAt, m.committedSeq = now, m.applied.seq
+		}
+	}
+	if commits > 60 || commits < 30 {
+		t.Errorf("%d commits in a minute", commits)
+	}
+}
+
 func TestBackoffGrowsVariesAndIsCapped(t *testing.T) {
 	shortest, longest := 100*time.Millisecond, 2*time.Second
 	for retry, want := range map[int]time.Duration{1: shortest, 2: 200 * time.Millisecond, 4: 800 * time.Millisecond, 60: longest} {

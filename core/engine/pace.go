@@ -11,7 +11,7 @@ type pace struct {
 	since       time.Time // when the last message came, or reading began
 }
 
-// wait is how long a poll that begins now may block: at most one sixteenth more
+// wait is how long a poll that begins now may block: at most a little more
 // than most. The longest waits end at multiples of most, at the same moment in
 // all tasks: an instance with many idle ones then wakes once for all of them,
 // and not once for each, which is most of what an idle poll costs.
@@ -20,7 +20,7 @@ func (p *pace) wait(now time.Time) time.Duration {
 		return max(p.least, quarter)
 	}
 	left := now.Truncate(p.most).Add(p.most).Sub(now)
-	if left < p.most/16 {
+	if left < p.most/32 {
 		left += p.most // the poll before came back a little early
 	}
 	return left

@@ -23,14 +23,14 @@ func TestPollsBlockForAQuarterOfTheSilence(t *testing.T) {
 // However two readers began, their longest polls end together, and none of them
 // is followed by a short one because the server was a moment early.
 func TestIdlePollsEndTogether(t *testing.T) {
-	p := pace{least: time.Millisecond, most: 800 * time.Millisecond}
+	p := pace{least: time.Millisecond, most: 900 * time.Millisecond}
 	for shift := range 2000 {
 		begin := time.Date(2026, 1, 2, 3, 4, 5, shift*1_000_003, time.UTC)
 		wait := p.wait(begin)
 		if end := begin.Add(wait); !end.Equal(end.Truncate(p.most)) {
 			t.Fatalf("a poll that began at %v ends at %v", begin, end)
 		}
-		if wait < p.most/16 || wait > p.most+p.most/16 {
+		if wait < p.most/32 || wait > p.most+p.most/16 {
 			t.Fatalf("a poll that began at %v waits for %v", begin, wait)
 		}
 		early := begin.Add(wait - 3*time.Millisecond)
