@@ -147,4 +147,8 @@ type Gap struct {
 	// missing was written between then, at the earliest, and At. It is zero if
 	// no message of the vgroup was ever applied.
 	Since time.Time `json:"since"`
+	// Passed says that the task went on behind the gap, as somebody decided;
+	// Repaired is when nothing of what it took was missing any more, or zero.
+	Passed   bool      `json:"passed"`
+	Repaired time.Time `json:"repaired"`
 }

@@ -574,5 +574,14 @@ func init() {
 		"rows with other values",
 		"undecided rows",
 		"{1} rows written, {2} deleted, other changes",
+		"`repair {1} {2} --gap` goes on behind them and copies what is missing",
+		"`repair` has to copy what is missing",
+		"the task has failed again",
+		"vgroup {1} goes on at version {2}, behind the gap in its WAL",
+		"without `--gap` a repair makes both sides equal all the same",
+		"{1} has not failed at a gap in the WAL",
+		"{1} was stopped meanwhile",
+		"rows of a gap in the WAL are missing",
+		"`repair {1} {2}` copies them",
 	}
 }

@@ -214,3 +214,55 @@ func TestRepairTwoWay(t *testing.T) {
 		e.staysAtRest(db)
 	})
 }
+
+// TestGapIsRepaired takes WAL away that nobody has read. The task fails and
+// says what to do; when that is done it runs, and the sides hold the same, but
+// for the rows whose deletion was in the gap.
+func TestGapIsRepaired(t *testing.T) {
+	scenario(t, options{embedded: "a real server deletes its WAL when it pleases"}, func(e *env) {
+		in, id, db := filled(e)
+		key := core.TaskKey{Replica: id, Database: db}
+		if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
+			e.Fatal(err)
+		}
+		in.waitState(key, core.Stopped)
+		// Old rows, new ones, a new table, a new column and a deletion.
+		e.exec(e.a,
+			fmt.Sprintf("insert into %s.t0 values(%d,-1,'old')(%d,9,'new')", db, int64(loadEpoch-86_400_000), int64(loadEpoch+9000)),
+			fmt.Sprintf("alter table %s.meters add column extra double", db),
+			fmt.Sprintf("insert into %s.late using %s.meters tags(12) values(%d,1,'x',0.5)", db, db, int64(loadEpoch)),
+			fmt.Sprintf("delete from %s.t2 where ts = %d", db, int64(loadEpoch+7)))
+		for vgroup, end := range e.a.node.WALEnds(db) {
+			if err := e.a.node.TruncateWAL(db, vgroup, end); err != nil {
+				e.Fatal(err)
+			}
+		}
+		in.begin(core.StartRequest{ID: id})
+		failed := in.waitState(key, core.Failed)
+		if command := fmt.Sprintf("repair %s %s --gap", id, db); !strings.Contains(failed.Note, command) {
+			e.Errorf("the note does not name %q: %s", command, failed.Note)
+		}
+		e.exec(e.a, fmt.Sprintf("insert into %s.t1 values(%d,10,'behind',1)", db, int64(loadEpoch+9000)))
+		request := core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}, Gap: true}
+		in.expect(in.repair(request), core.AuditDifferent, map[core.DifferenceKind]int64{core.ExtraRow: 1})
+		in.caughtUp(id)
+		if w := in.waitState(key, core.Running).Warnings; len(w) > 0 && strings.Contains(w[0], "gap") {
+			e.Errorf("the repair is done, and a warning stayed: %q", w)
+		}
+		d, err := in.Detail(e.Context(), key)
+		if err != nil || len(d.Gaps) == 0 {
+			e.Fatalf("%v: %+v", err, d)
+		}
+		for _, g := range d.Gaps {
+			if !g.Passed || g.Repaired.IsZero() {
+				e.Errorf("the gap is not on record as passed and repaired: %+v", g)
+			}
+		}
+		in.expect(in.repair(core.RepairRequest{VerifyRequest: request.VerifyRequest, DeleteExtra: true}), core.AuditEqual, nil)
+		e.equal(e.a, e.b, db)
+		// The decision was for one start.
+		if d := in.repair(request); d.State != core.AuditFailed || !strings.Contains(d.Note, "has not failed at a gap") {
+			e.Errorf("a gap that is not there was repaired: %+v", d)
+		}
+	})
+}

@@ -158,6 +158,9 @@ func (e *Engine) audit(ctx context.Context, run *auditRun, r *replica, tasks []*
 	for i, t := range tasks {
 		doc := e.auditDatabase(ctx, run, i, t, req)
 		run.end(i, doc)
+		if whole(&doc) {
+			t.filled()
+		}
 		worst = worse(worst, doc.State)
 		e.auditEnded(run.doc.Kind, t, &doc, req)
 	}
@@ -165,6 +168,16 @@ func (e *Engine) audit(ctx context.Context, run *auditRun, r *replica, tasks []*
 	run.doc.State, run.doc.Until = worst, e.clock.Now()
 	run.mu.Unlock()
 	e.changed()
+}
+
+// whole reports whether the sink has all that the source has. What only the sink
+// has may be rows whose deletion was missed: no repair brings them back.
+func whole(d *core.DatabaseAudit) bool {
+	missing := d.Undecided > 0 || d.State != core.AuditEqual && d.State != core.AuditDifferent
+	for kind := range d.Differences {
+		missing = missing || kind != core.ExtraRow && kind != core.ExtraTable
+	}
+	return !missing
 }
 
 // worse orders the ways in which an audit can end.
@@ -194,6 +207,11 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 	}()
 	if ctx.Err() != nil {
 		return fail(ctx.Err())
+	}
+	if req.Gap && !req.DryRun {
+		if err := t.passGap(ctx); err != nil {
+			return fail(err)
+		}
 	}
 	rec := e.replicaRecord(t.replica)
 	source, err := e.connector.Side(ctx, rec.SourceEndpoint)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -22,8 +23,9 @@ func isGap(err error) bool {
 
 // checkStart compares where the server would go on in a vgroup with what is
 // still in its WAL, before the first poll: the server jumps over what is
-// missing without a word. stored is Unknown if the group has no offset.
-func (t *task) checkStart(pl *plan, a core.Assignment, stored int64) error {
+// missing without a word. stored is Unknown if the group has no offset. It
+// reports whether to go on behind a gap, as somebody has decided.
+func (t *task) checkStart(pl *plan, a core.Assignment, stored int64) (pass bool, err error) {
 	known := core.Unknown
 	if stored != core.Unknown {
 		known = a.Offset
@@ -34,16 +36,110 @@ func (t *task) checkStart(pl *plan, a core.Assignment, stored int64) error {
 	}
 	switch {
 	case ok && a.End < remembered:
-		return &core.Error{
+		return false, &core.Error{
 			Class: core.ClassOperator,
 			Op:    fmt.Sprintf("resume vgroup %d of database `%s` at %s", a.Vgroup, t.key.Database, pl.sourceName),
 			Text:  fmt.Sprintf("its WAL ends at version %d, but everything below %d was applied before: the WAL was made anew", a.End, remembered),
 			Hint:  anew(t),
 		}
 	case known != core.Unknown && known < a.Begin:
-		return t.gap(pl, a.Vgroup, known, a.Begin)
+		err := t.gap(pl, a.Vgroup, known, a.Begin)
+		if t.passes(a) {
+			return true, nil
+		}
+		return false, err
 	case known == core.Unknown && a.Begin > 0 && !pl.latest:
 		t.warn(fmt.Sprintf("vgroup %d: the history before version %d is not in the source's WAL and was not copied", a.Vgroup, a.Begin))
+	}
+	return false, nil
+}
+
+// passes reports whether the task may go on behind a gap that is on record, and
+// takes note of it.
+func (t *task) passes(a core.Assignment) bool {
+	t.mu.Lock()
+	may := t.rec.PassGap
+	for i := range t.rec.Gaps {
+		if g := &t.rec.Gaps[i]; may && g.Vgroup == a.Vgroup {
+			g.Passed = true
+		}
+	}
+	if at, ok := t.rec.Rewinds[a.Vgroup]; ok && may {
+		t.rec.Rewinds[a.Vgroup] = max(at, a.Begin)
+	}
+	t.mu.Unlock()
+	if may {
+		t.say(core.LevelWarn, core.EventGap, "vgroup %d goes on at version %d, behind the gap in its WAL: `repair` has to copy what is missing", a.Vgroup, a.Begin)
+	}
+	return may
+}
+
+// passGap lets a task that has failed at a gap go on behind it, and waits until
+// it runs. Up to where the WALs are gone is found out by the start itself: it
+// may be further than when the task failed.
+func (t *task) passGap(ctx context.Context) error {
+	t.mu.Lock()
+	open, passed := false, false
+	for _, g := range t.rec.Gaps {
+		open, passed = open || !g.Passed, passed || g.Passed && g.Repaired.IsZero()
+	}
+	failed := t.state == core.Failed
+	if open && failed {
+		t.rec.PassGap = true
+	}
+	t.mu.Unlock()
+	switch {
+	case passed && !(open && failed):
+		return nil // it went on before, and what is missing was not copied yet
+	case !open || !failed:
+		return &core.RefusedError{
+			Text: fmt.Sprintf("%s has not failed at a gap in the WAL", t.key),
+			Hint: "without `--gap` a repair makes both sides equal all the same",
+		}
+	}
+	if err := t.e.persist([]*task{t}); err != nil {
+		return err
+	}
+	t.want(func(i *intent) { i.desired, i.restart = core.WantRunning, true })
+	for {
+		want, _ := t.wanted()
+		t.mu.Lock()
+		state, note := t.state, t.note
+		t.mu.Unlock()
+		switch {
+		case want.restart: // not taken up yet
+		case state == core.Running:
+			return nil
+		case state == core.Failed:
+			return &core.RefusedError{Text: "the task has failed again: " + note}
+		case !want.run():
+			return &core.RefusedError{Text: fmt.Sprintf("%s was stopped meanwhile", t.key)}
+		}
+		select {
+		case <-t.e.clock.After(settlePoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// filled takes note that nothing of what gaps took is missing any more.
+func (t *task) filled() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.rec.Gaps {
+		if g := &t.rec.Gaps[i]; g.Passed && g.Repaired.IsZero() {
+			g.Repaired, t.urgent = t.e.clock.Now(), true
+		}
+	}
+}
+
+// missing warns of what a gap took and nobody has copied; the caller holds t.mu.
+func (t *task) missing() []string {
+	for _, g := range t.rec.Gaps {
+		if g.Passed && g.Repaired.IsZero() {
+			return []string{fmt.Sprintf("rows of a gap in the WAL are missing: `repair %s %s` copies them", t.key.Replica, t.key.Database)}
+		}
 	}
 	return nil
 }
@@ -79,7 +175,8 @@ func (t *task) gap(pl *plan, vgroup int32, from, to int64) error {
 		Class: core.ClassOperator,
 		Op:    fmt.Sprintf("read vgroup %d of database `%s` at %s", vgroup, t.key.Database, pl.sourceName),
 		Text:  fmt.Sprintf("WAL versions %d to %d were deleted before they were read; they were written %s", from, to-1, window(g)),
-		Hint:  anew(t) + "; raise the source's wal_retention_period",
+		Hint: fmt.Sprintf("`repair %s %s --gap` goes on behind them and copies what is missing; raise the source's wal_retention_period",
+			t.key.Replica, t.key.Database),
 	}}
 	if !known {
 		t.e.event(core.Event{Level: core.LevelError, Kind: core.EventGap, Replica: t.key.Replica, Database: t.key.Database, Text: err.Error()})

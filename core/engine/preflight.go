@@ -230,7 +230,7 @@ func (t *task) learned(f facts) {
 // began keeps what identifies the subscription, once it exists.
 func (t *task) began(pl *plan) {
 	t.mu.Lock()
-	t.rec.Topic, t.rec.Group, t.rec.SourceCreatedAt = pl.topic, pl.group, pl.db.CreatedAt
+	t.rec.Topic, t.rec.Group, t.rec.SourceCreatedAt, t.rec.PassGap = pl.topic, pl.group, pl.db.CreatedAt, false
 	t.urgent = true
 	t.mu.Unlock()
 }

@@ -134,9 +134,14 @@ func (w *worker) position(ctx context.Context, a *core.Assignment, stored int64)
 		return nil // below the beginning there is a gap, which the caller is about to find
 	}
 	a.Offset = at
+	return w.seek(ctx, *a)
+}
+
+// seek moves a vgroup to its offset in a.
+func (w *worker) seek(ctx context.Context, a core.Assignment) error {
 	ctx, cancel := w.request(ctx)
 	defer cancel()
-	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: at})
+	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: a.Offset})
 }
 
 // begin is the last step before the first poll.
@@ -159,7 +164,12 @@ func (w *worker) begin(ctx context.Context) error {
 		if err := w.position(ctx, &a, offset); err != nil {
 			return err
 		}
-		if err := w.p.t.checkStart(w.p.plan, a, offset); err != nil {
+		pass, err := w.p.t.checkStart(w.p.plan, a, offset)
+		if err == nil && pass {
+			a.Offset = a.Begin
+			err = w.seek(ctx, a)
+		}
+		if err != nil {
 			return err
 		}
 		w.begun[a.Vgroup] = true

@@ -167,7 +167,7 @@ func (t *task) report(now time.Time) core.Task {
 		State: t.state, Desired: t.intent.desired, Since: t.since, Note: t.note, Retry: t.retry,
 		Topic: t.rec.Topic, Group: t.rec.Group, LastError: t.lastErr,
 		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
-		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, AutoWorkers: t.facts.auto, Warnings: t.facts.warnings,
+		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, AutoWorkers: t.facts.auto, Warnings: append(t.missing(), t.facts.warnings...),
 		QueueLimit:  int64(t.e.cfg.Engine.QueueBytes),
 		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}
@@ -206,6 +206,7 @@ func (t *task) keep(now time.Time) store.Task {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	last.Warnings = t.facts.warnings // without those that gaps add each time
 	rec := t.rec
 	rec.Gaps = append([]core.Gap(nil), t.rec.Gaps...)
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)

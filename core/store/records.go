@@ -35,6 +35,8 @@ type Task struct {
 	// everything is known to be applied (or filtered), for the gap check.
 	Last core.Task  `json:"last"`
 	Gaps []core.Gap `json:"gaps,omitempty"`
+	// PassGap lets the next start go on behind a gap, once.
+	PassGap bool `json:"pass_gap,omitempty"`
 	// Echoes are drops that are known to come back: announced at the source by
 	// the replication of the other direction, and not yet passed by a commit.
 	Echoes []Echo `json:"echoes,omitempty"`

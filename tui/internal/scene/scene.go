@@ -21,7 +21,7 @@ const (
 // What an engine says about the scenes' troubles.
 const (
 	refused = "apply 21,480 bytes of rows of vgroup 5, read at offset 1,935,241: write rows at http://td1:6041: dial tcp 10.0.3.7:6041: connect: connection refused; is taosAdapter running there? By default it listens on port 6041"
-	gap     = "read vgroup 11 of database `factory` at http://td2:6041: WAL versions 52118 to 60002 were deleted before they were read; they were written after 2026-03-14T13:01:40Z, when the last message before them was applied, and before 2026-03-14T13:22:41Z; copy the rows of the missing time to the sink, then `remove otter --force` and `start` it anew; raise the source's wal_retention_period"
+	gap     = "read vgroup 11 of database `factory` at http://td2:6041: WAL versions 52118 to 60002 were deleted before they were read; they were written after 2026-03-14T13:01:40Z, when the last message before them was applied, and before 2026-03-14T13:22:41Z; `repair otter factory --gap` goes on behind them and copies what is missing; raise the source's wal_retention_period"
 )
 
 // Empty is an instance without replicas.
