@@ -9,6 +9,9 @@ import (
 // replicaID is what an operator may choose as a replica's id.
 var replicaID = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 
+// GroupName is what a shared consumer group may be called.
+var GroupName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
 // replicas checks each declared replica, and that no two are the same.
 func (v *validator) replicas() {
 	ids := map[string]string{}
@@ -91,6 +94,9 @@ func (v *validator) settings(path string, r *Replica) {
 	}
 	v.duration(join(path, "new_database_checking_interval"), r.CheckInterval, time.Second, 30*24*time.Hour)
 	v.limit(join(path, "max_bytes_per_second"), r.MaxBytesPerSecond)
+	if r.GroupName != "" && !GroupName.MatchString(r.GroupName) {
+		v.problem(join(path, "group_name"), "= %q is no name for a group; allowed: up to 64 letters, digits, - and _", r.GroupName)
+	}
 	v.word(join(path, "start_from"), r.StartFrom, "earliest", "latest")
 	v.duration(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)
 	v.duration(join(path, "max_interrupted"), r.MaxInterrupted, 0, 365*24*time.Hour)

@@ -158,6 +158,7 @@ type Vgroup struct {
 	LagMS   int64     `json:"lag_ms"`
 	EtaMS   int64     `json:"eta_ms"`
 	LastAt  time.Time `json:"last_at"`         // when its last message was applied
+	Owner   string    `json:"owner,omitempty"` // in a shared group: the instance that reads it
 	State   string    `json:"state,omitempty"` // reading, caught up, or waits while the task is interrupted
 	History []int64   `json:"history,omitempty"`
 }

@@ -22,6 +22,7 @@ type startFlags struct {
 	createDatabases bool
 	interval        int64
 	rate, workers   string
+	groupName       string
 	wait            bool
 }
 
@@ -61,6 +62,7 @@ func (c *command) start() *cobra.Command {
 	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for them, in `SECONDS`")
 	fl.StringVar(&f.rate, rateFlag, "", rateUsage)
 	fl.StringVar(&f.workers, workersFlag, "", workersUsage)
+	fl.StringVar(&f.groupName, "group-name", "", "share the vgroups with other instances that give the same `NAME`")
 	fl.BoolVar(&f.createDatabases, "create-databases", false, "create databases that the sink lacks, with the source's options")
 	fl.BoolVar(&f.wait, "wait", false, "return only when all tasks run; 1 if one fails")
 	_ = cmd.RegisterFlagCompletionFunc("id", c.completeIDs)
@@ -103,6 +105,9 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 	}
 	if req.Options.Workers, err = workersOf(cmd, f.workers); err != nil {
 		return req, err
+	}
+	if cmd.Flags().Changed("group-name") {
+		req.Options.GroupName = &f.groupName
 	}
 	if cmd.Flags().Changed("no-new-databases") {
 		req.Options.NoNewDatabases = &f.noNewDatabases

@@ -38,6 +38,7 @@ type VgroupDiff struct {
 	Latest     int64      `json:"latest"`
 	Diff       int64      `json:"diff"`
 	LagMS      int64      `json:"lag_ms"`
+	Owner      string     `json:"owner,omitempty"`
 	MeasuredAt time.Time  `json:"measured_at"`
 }
 
@@ -205,22 +206,32 @@ func diffOf(s *core.Snapshot, databases []string) *Diff {
 			doc.Vgroups = append(doc.Vgroups, VgroupDiff{
 				Replica: t.Replica, Database: t.Database, Source: t.Source, Sink: t.Sink, State: t.State,
 				Vgroup: v.ID, Current: v.Current, Committed: v.Committed, Latest: v.Latest, Diff: v.Diff,
-				LagMS: v.LagMS, MeasuredAt: t.MeasuredAt,
+				LagMS: v.LagMS, Owner: v.Owner, MeasuredAt: t.MeasuredAt,
 			})
 		}
 	}
 	return doc
 }
 
+// diffTable says who reads a vgroup if any of them is shared with others.
 func diffTable(w io.Writer, d *Diff) {
+	shared := slices.ContainsFunc(d.Vgroups, func(v VgroupDiff) bool { return v.Owner != "" })
+	heads := []string{"replica", "database", "source", "sink", "vgroup_id", "current", "latest", "diff", "measured"}
+	if shared {
+		heads = append(heads, "owner")
+	}
 	rows := make([][]string, 0, len(d.Vgroups))
 	for _, v := range d.Vgroups {
-		rows = append(rows, []string{
+		row := []string{
 			v.Replica, clean(v.Database), v.Source, v.Sink, fmt.Sprint(v.Vgroup),
 			count(v.Current), count(v.Latest), count(v.Diff), measured(d.At, &v),
-		})
+		}
+		if shared {
+			row = append(row, clean(v.Owner))
+		}
+		rows = append(rows, row)
 	}
-	grid(w, []string{"replica", "database", "source", "sink", "vgroup_id", "current", "latest", "diff", "measured"}, rows)
+	grid(w, heads, rows)
 }
 
 // measured says when a row's numbers were true.

@@ -1,7 +1,7 @@
 package embedded
 
 import (
-	"hash/fnv"
+	"encoding/binary"
 	"slices"
 	"strconv"
 	"strings"
@@ -142,11 +142,26 @@ func (n *Node) nextUID() int64 {
 }
 
 // sinkUID is the uid that a super table gets when the raw writer creates it:
-// the source's, shifted by the name of the database here.
+// the source's, shifted by a hash (MurmurHash3) of the name of the database here.
 func sinkUID(suid int64, db string) int64 {
-	h := fnv.New32a()
-	h.Write([]byte(db))
-	return suid + int64(h.Sum32())
+	h := uint32(0x12345678)
+	scramble := func(k uint32) uint32 {
+		k *= 0xcc9e2d51
+		return (k<<15 | k>>17) * 0x1b873593
+	}
+	n := len(db) / 4 * 4
+	for i := 0; i < n; i += 4 {
+		h ^= scramble(binary.LittleEndian.Uint32([]byte(db[i : i+4])))
+		h = (h<<13|h>>19)*5 + 0xe6546b64
+	}
+	rest := make([]byte, 4)
+	copy(rest, db[n:])
+	h ^= scramble(binary.LittleEndian.Uint32(rest))
+	h ^= uint32(len(db))
+	for _, m := range []struct{ shift, factor uint32 }{{16, 0x85ebca6b}, {13, 0xc2b2ae35}, {16, 1}} {
+		h = (h ^ h>>m.shift) * m.factor
+	}
+	return suid + int64(h)
 }
 
 // addStable creates a super table and logs it in every vgroup.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -17,10 +18,22 @@ import (
 // of a batch that fails, and some of them, copied as they are, would change more
 // at the sink than they did at the source.
 func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
+	if gone, err := w.release(ctx, j); gone || err != nil {
+		return gone, err
+	}
+	defer func() {
+		w.tenure = nil
+		if errors.Is(err, errMovedAway) {
+			j.gone, done, err = true, true, nil
+		}
+	}()
 	m := j.it.m
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
+		if err := w.learnGone(ctx, m, nil); err != nil {
+			return false, err
+		}
 		if m = w.livingRows(m); m == nil {
 			return true, nil
 		}
@@ -37,6 +50,9 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {
 			return false, refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
 		}
+	}
+	if err := w.learnGone(ctx, m, j.metas[j.next:]); err != nil {
+		return false, err
 	}
 	for ; j.next < len(j.metas); j.next++ {
 		if done, err := w.applyInTurn(ctx, &j.metas[j.next], m); !done || err != nil {
@@ -171,6 +187,9 @@ func (w *worker) dropLeft(ctx context.Context, meta *raw.Meta) error {
 	if _, has := find(here, c); !has {
 		return nil
 	}
+	if gone, err := w.droppedForGood(ctx, meta.Super.Name, c); !gone || err != nil {
+		return err
+	}
 	err = w.ask(ctx, func(ctx context.Context) error {
 		return w.p.plan.sinkCatalog.DropColumn(ctx, w.p.t.key.Database, meta.Super.Name, c)
 	})
@@ -209,7 +228,7 @@ func (t *task) changed(meta *raw.Meta, vgroup int32) {
 func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	d, t := meta.Delete, w.p.t
 	if mark := dropMark(w.p.plan.db.Precision); d.From == mark && d.To == mark {
-		t.expectEcho(m, d.Table)
+		t.expectEcho(m, d.Table, w.before[m.Vgroup])
 		return nil
 	}
 	if w.takeTagsMark(meta, m) {
@@ -296,6 +315,11 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 		}
 		if other[d.Name] {
 			continue
+		}
+		if super {
+			if means, err := w.meansThis(ctx, d); !means || err != nil {
+				return err
+			}
 		}
 		mark := dropMark(w.p.plan.db.Precision)
 		err = w.ask(ctx, func(ctx context.Context) error {

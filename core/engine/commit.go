@@ -48,6 +48,19 @@ func newMarks() marks {
 // base is where a vgroup stood before the first poll.
 func (m *marks) base(vgroup int32, offset int64) { m.committed[vgroup] = offset }
 
+// forget drops all that is known of a vgroup.
+func (m *marks) forget(vgroup int32) {
+	delete(m.touched, vgroup)
+	delete(m.dirty, vgroup)
+	delete(m.committed, vgroup)
+	delete(m.applied.at, vgroup)
+	delete(m.applied.had, vgroup)
+	if m.pending != nil {
+		delete(m.pending.at, vgroup)
+		delete(m.pending.had, vgroup)
+	}
+}
+
 func (m *marks) handed(vgroup int32) { m.touched[vgroup] = true }
 
 // take remembers positions. While an earlier mark waits it is kept: replaced
@@ -129,10 +142,11 @@ func (w *worker) commit(ctx context.Context, all bool) error {
 			delete(m.dirty, vg) // it was handed to another worker, or split
 			continue
 		}
-		limited, cancel := w.request(ctx)
-		err := w.source.Commit(limited, core.VgroupOffset{Vgroup: vg, Offset: at})
-		cancel()
-		if err != nil {
+		if at, ok = w.mayCommit(vg, at); !ok {
+			delete(m.dirty, vg)
+			continue
+		}
+		if err := w.store(ctx, core.VgroupOffset{Vgroup: vg, Offset: at}); err != nil {
 			return err
 		}
 		delete(m.dirty, vg)
@@ -177,7 +191,9 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := w.sameVgroups(assigned, now); err != nil {
+	if w.p.members != nil {
+		assigned = w.only(assigned)
+	} else if err := w.sameVgroups(ctx, assigned, now); err != nil {
 		return err
 	}
 	w.assigned, w.vgroups = assigned, w.vgroups[:0]
@@ -186,7 +202,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	}
 	at := w.marks.applied.at
 	if !w.atRest() {
-		if at, err = w.offsets(ctx, w.source.Position); err != nil {
+		if at, err = w.offsets(ctx, w.source.Position, w.vgroups); err != nil {
 			return err
 		}
 	}

@@ -265,6 +265,8 @@ func checkOptions(o core.Options) error {
 		return &core.RefusedError{Text: fmt.Sprintf("the number of workers is %d; allowed: 1 to 64, or 0 (auto)", *o.Workers)}
 	case o.MaxBytesPerS != nil && *o.MaxBytesPerS != 0 && *o.MaxBytesPerS < minLimit:
 		return &core.RefusedError{Text: fmt.Sprintf("the limit is %d bytes per second; allowed: 0 (none), or %d or more", *o.MaxBytesPerS, minLimit)}
+	case o.GroupName != nil && *o.GroupName != "" && !config.GroupName.MatchString(*o.GroupName):
+		return &core.RefusedError{Text: fmt.Sprintf("%q is no name for a group; allowed: up to 64 letters, digits, - and _", *o.GroupName)}
 	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":
 		return &core.RefusedError{Text: fmt.Sprintf("start from %q is unknown; allowed: earliest, latest", *o.StartFrom)}
 	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0:
@@ -281,6 +283,7 @@ func setOptions(rec *store.Replica, o core.Options) {
 	setIf(&rec.NoNewDatabases, o.NoNewDatabases)
 	setIf(&rec.CheckIntervalS, o.CheckIntervalS)
 	setIf(&rec.Workers, o.Workers)
+	setIf(&rec.GroupName, o.GroupName)
 	setIf(&rec.MaxBytesPerS, o.MaxBytesPerS)
 	setIf(&rec.StartFrom, o.StartFrom)
 	setIf(&rec.MaxLagS, o.MaxLagS)

@@ -16,7 +16,7 @@ import (
 // swallowed one is forgotten only when a commit has passed its drop.
 
 // expectEcho notes that a drop, announced by this message, will come back.
-func (t *task) expectEcho(m *core.Message, table string) {
+func (t *task) expectEcho(m *core.Message, table string, before int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range t.rec.Echoes {
@@ -24,7 +24,9 @@ func (t *task) expectEcho(m *core.Message, table string) {
 			return
 		}
 	}
-	t.rec.Echoes = append(t.rec.Echoes, store.Echo{Vgroup: m.Vgroup, Table: table, Announced: m.Offset})
+	t.rec.Echoes = append(t.rec.Echoes, store.Echo{
+		Vgroup: m.Vgroup, Table: table, Announced: m.Offset, Before: before, At: t.e.clock.Now(),
+	})
 	t.unsavedNotes = true
 }
 

@@ -64,7 +64,7 @@ func TestEchoNotesSurviveCrashes(t *testing.T) {
 			default:
 				m := &core.Message{Vgroup: 2, Offset: int64(at + 1)}
 				if log[at] == announcement {
-					task.expectEcho(m, "d1")
+					task.expectEcho(m, "d1", int64(at))
 				} else if took := task.takeEcho(m, "d1"); took != (log[at] == echo) {
 					rt.Fatalf("the drop at %d of %v was made by %s, taken for an echo: %v; notes %v", at, log, log[at], took, task.rec.Echoes)
 				}

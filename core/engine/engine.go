@@ -57,6 +57,7 @@ type Engine struct {
 	connector Connector
 	clock     Clock
 	probing   time.Duration // how long a sink may go unused before it is asked whether it is there
+	clients   *clients
 	growAfter time.Duration // when a busy task that may gets more workers
 	cpus      int           // bounds their number
 	log       *slog.Logger
@@ -124,6 +125,7 @@ func New(o Options) (*Engine, error) {
 		replicas: map[string]*replica{},
 		audits:   map[string]*auditRun{},
 	}
+	e.clients = newClients(e.instance().Name, e.store.InstanceID())
 	if e.growAfter == 0 {
 		e.growAfter = growAfter
 	}

@@ -86,6 +86,13 @@ func (c *fakeCatalog) WALEnds(_ context.Context, db string) (map[int32]int64, bo
 	return out, true, nil
 }
 
+func (c *fakeCatalog) Consumers(context.Context, string, string) (map[string]string, error) {
+	return nil, nil
+}
+func (c *fakeCatalog) ClusterID(context.Context) (string, error) { return "1", nil }
+func (c *fakeCatalog) SuperTableIDs(context.Context, string) (map[string]int64, error) {
+	return nil, nil
+}
 func (c *fakeCatalog) CanSubscribe(context.Context, string) error { return c.w.ask("rights") }
 func (c *fakeCatalog) CanWrite(context.Context, string) error     { return nil }
 

@@ -145,10 +145,11 @@ func (t *task) missing() []string {
 }
 
 // remembered is the position up to which we know that everything is applied,
-// from an earlier run on the same database.
+// from an earlier run on the same database. In a shared group only the group's
+// own offset counts: what other members have done is not known here.
 func (t *task) remembered(pl *plan, vgroup int32) (int64, bool) {
 	t.mu.Lock()
-	same := sameTime(t.rec.SourceCreatedAt, pl.db.CreatedAt)
+	same := sameTime(t.rec.SourceCreatedAt, pl.db.CreatedAt) && t.rec.Group == pl.group && !pl.shared
 	t.mu.Unlock()
 	if !same {
 		return 0, false

@@ -49,6 +49,8 @@ type meter struct {
 }
 
 type vgroupMeter struct {
+	owner                      string // in a shared group
+	foreign                    bool   // another instance owns it
 	current, committed, latest int64
 	end                        int64 // of the WAL when it was last measured, at endAt
 	endAt                      time.Time
@@ -415,8 +417,8 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	t.Vgroups = make([]core.Vgroup, 0, len(m.vg))
 	for id, v := range m.vg {
 		g := core.Vgroup{ID: id, Current: v.current, Committed: v.committed, Latest: v.latest, Diff: v.diff(),
-			LagMS: core.Unknown, EtaMS: core.Unknown, LastAt: v.lastAt, History: v.history}
-		if live {
+			LagMS: core.Unknown, EtaMS: core.Unknown, LastAt: v.lastAt, History: v.history, Owner: v.owner}
+		if live && !v.foreign {
 			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)
 			g.State = "reading"
 			if t.State == core.Interrupted {

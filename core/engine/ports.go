@@ -84,6 +84,10 @@ type Catalog interface {
 	Topic(ctx context.Context, name string) (*core.Topic, error)
 	// Subscriptions lists the groups of a topic, vgroup by vgroup.
 	Subscriptions(ctx context.Context, topic string) ([]core.Subscription, error)
+	// Consumers maps the ids of a group's consumers to what they call themselves.
+	Consumers(ctx context.Context, topic, group string) (map[string]string, error)
+	// ClusterID tells one server, or cluster of them, from all others.
+	ClusterID(ctx context.Context) (string, error)
 	// WALEnds returns the end (exclusive) of each vgroup's WAL without a
 	// consumer, and false on servers that do not tell (before 3.3.7 or so).
 	WALEnds(ctx context.Context, database string) (map[int32]int64, bool, error)
@@ -93,6 +97,9 @@ type Catalog interface {
 	// DropGroup and DropTopic succeed if there is nothing to drop.
 	DropGroup(ctx context.Context, topic, group string) error
 	DropTopic(ctx context.Context, topic string) error
+	// SuperTableIDs maps the names of a database's super tables to their ids. It
+	// takes version 3.3.7.
+	SuperTableIDs(ctx context.Context, database string) (map[string]int64, error)
 	SuperTables(ctx context.Context, database string) ([]string, error)
 	Describe(ctx context.Context, database, table string) (*core.Table, error)
 	// TableNames maps the uids of child and normal tables to their names; a

@@ -19,6 +19,7 @@ type plan struct {
 	topic, group         string
 	workers              int  // at most one for each vgroup
 	auto                 bool // their number is the task's own choice
+	shared               bool // the group may have members of other instances
 	latest               bool
 	catalog, sinkCatalog Catalog // the pump closes them
 	facts                facts
@@ -83,6 +84,11 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
 		return err
 	}
+	if rec := t.e.replicaRecord(t.replica); rec.GroupName != "" {
+		if err := t.share(ctx, pl, rec.GroupName, sink); err != nil {
+			return err
+		}
+	}
 	if pl.auto {
 		pl.workers = t.autoWorkers()
 	}
@@ -99,6 +105,26 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 		return fmt.Errorf("read the version of %s: %w", pl.sinkName, err)
 	}
 	t.learned(pl.facts)
+	return nil
+}
+
+// share makes the group one that members of other instances may be in. They must
+// write to the same sink; so the sink is in the group's name, by what every
+// instance sees of it, whatever address it has there.
+func (t *task) share(ctx context.Context, pl *plan, name string, sink Catalog) error {
+	for _, c := range []Catalog{pl.catalog, sink} {
+		if v, err := core.ParseVersion(c.Versions().Server); err != nil || !v.AtLeast(sharedGroups) {
+			return &core.Error{
+				Class: core.ClassOperator, Op: fmt.Sprintf("share the consumer group %q", name),
+				Text: fmt.Sprintf("a server's version is %s; both must be %s or later", c.Versions().Server, sharedGroups),
+			}
+		}
+	}
+	cluster, err := sink.ClusterID(ctx)
+	if err != nil {
+		return err
+	}
+	pl.shared, pl.group = true, sharedGroup(name, cluster, t.key.Database)
 	return nil
 }
 
@@ -208,16 +234,26 @@ func topicName(database string) string { return "tdr_" + database }
 // name has at most 192 bytes and must not hold a colon; a database whose name
 // does not fit is known by its hash.
 func groupName(instance string, key core.TaskKey) string {
-	name := fmt.Sprintf("tdr.%s.%s.%s", instance, key.Replica, key.Database)
+	return nameGroup(instance, key.Replica, key.Database)
+}
+
+// sharedGroup is the same for all instances that give the name and write to the
+// same sink. No instance's id has five letters.
+func sharedGroup(name, cluster, database string) string {
+	return nameGroup("group", name+"."+cluster, database)
+}
+
+func nameGroup(owner, of, database string) string {
+	name := fmt.Sprintf("tdr.%s.%s.%s", owner, of, database)
 	fits := len(name) <= 192
-	for _, c := range key.Database {
+	for _, c := range database {
 		fits = fits && (c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z')
 	}
 	if fits {
 		return name
 	}
-	sum := sha256.Sum256([]byte(key.Database))
-	return fmt.Sprintf("tdr.%s.%s.%s", instance, key.Replica, hex.EncodeToString(sum[:12]))
+	sum := sha256.Sum256([]byte(database))
+	return fmt.Sprintf("tdr.%s.%s.%s", owner, of, hex.EncodeToString(sum[:12]))
 }
 
 // learned keeps what a preflight found.

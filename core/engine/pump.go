@@ -46,6 +46,9 @@ type pump struct {
 	changes *changes
 
 	plan      *plan
+	client    string          // what its consumers are called, but for their number
+	members   *members        // nil: the group is not shared
+	renewed   bool            // this pump has made the group anew
 	freshEnds map[int32]int64 // where the WALs ended before the group was made; nil: it was there
 	gone      []int32         // vgroups that are remembered and were split since
 	workers   []*worker
@@ -85,7 +88,7 @@ func newPump(t *task) *pump {
 	p := &pump{
 		t: t, e: t.e,
 		news: make(chan struct{}, 1), halting: make(chan struct{}), done: make(chan struct{}),
-		troubles: map[int]trouble{},
+		troubles: map[int]trouble{}, client: t.e.clients.next(),
 	}
 	p.changes = newChanges(t.e.clock, p.wakeWriters)
 	return p
@@ -133,6 +136,9 @@ func (p *pump) cutReads(cancel context.CancelFunc, released <-chan struct{}) {
 // flow runs every worker's reader and writer until all of them have ended. The
 // first that fails halts the others, which stop in order.
 func (p *pump) flow(ctx context.Context) {
+	if p.members != nil {
+		defer p.keepMembers(ctx)()
+	}
 	var wg sync.WaitGroup
 	for _, w := range p.workers {
 		wg.Go(func() {
@@ -154,6 +160,21 @@ func (p *pump) flow(ctx context.Context) {
 		})
 	}
 	wg.Wait()
+}
+
+// keepMembers looks after a shared group until the returned function is called.
+func (p *pump) keepMembers(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := p.guard(func() error { return p.members.keep(ctx) }); err != nil {
+			p.halt(err)
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
 }
 
 // guard turns a panic of f into an error that fails the task.
@@ -289,11 +310,7 @@ func (p *pump) open() error {
 			return err
 		}
 	}
-	exists, err := p.awaitFree(ctx)
-	if err != nil {
-		return err
-	}
-	if err := p.renew(ctx, exists); err != nil {
+	if err := p.prepareGroup(ctx); err != nil {
 		return err
 	}
 	for _, w := range p.workers {
@@ -302,11 +319,38 @@ func (p *pump) open() error {
 			return err
 		}
 	}
-	if err := p.settle(ctx); err != nil {
+	if p.members != nil {
+		if err := p.joined(ctx); err != nil {
+			return err
+		}
+	} else if err := p.settle(ctx); err != nil {
 		return err
 	}
 	p.doing("compare the super tables")
 	return p.workers[0].compareSchemas(ctx)
+}
+
+// prepareGroup waits until nobody is in the group, unless it is shared, and
+// makes it anew if that is due.
+func (p *pump) prepareGroup(ctx context.Context) error {
+	if p.plan.shared {
+		p.members = newMembers(p)
+		if !p.t.renewal {
+			return nil
+		}
+	}
+	exists, err := p.awaitFree(ctx)
+	if err != nil {
+		return err
+	}
+	err = p.renew(ctx, exists)
+	if err != nil && p.plan.shared {
+		// Another member has come in between: the change of tags is met again, for
+		// no commit has gone beyond it.
+		p.t.renewal = false
+		return &core.Error{Class: core.ClassRetry, Op: "make the shared group anew", Err: err}
+	}
+	return err
 }
 
 // close gives every connection back. After an orderly end the sources were
@@ -433,8 +477,11 @@ func (p *pump) awaitFree(ctx context.Context) (exists bool, err error) {
 				exists, taken = true, taken || s.Consumer != ""
 			}
 		}
-		if !taken || p.e.clock.Now().After(deadline) {
+		if !taken {
 			return exists, nil
+		}
+		if p.e.clock.Now().After(deadline) {
+			return exists, p.stranger(ctx)
 		}
 		select {
 		case <-ctx.Done():

@@ -12,6 +12,8 @@ type item struct {
 	m    *core.Message
 	seq  uint64
 	size int64 // put notes it: a message that was released has none
+
+	tenure *tenure // of its vgroup; nil where the group is not shared
 }
 
 // queue is what a reader has read and its writer has not written. Its bytes

@@ -53,7 +53,11 @@ type worker struct {
 	parked      []*job // of the held vgroups, in the order they were handed over
 	parkedBytes int64
 	before      map[int32]int64 // the offset of the last message that was applied, by vgroup
+	tenure      *tenure         // of the vgroup whose message is being applied
+	last        map[int32]*tenure
+	living      living
 
+	tenures  map[int32]*tenure // of the vgroups that are read
 	assigned []core.Assignment
 	nudged   bool // polled before the vgroups were handed out
 	vgroups  []int32
@@ -83,6 +87,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{}, begun: map[int32]bool{},
 		pace:     pace{least: p.e.cfg.Engine.PollWaitMin.Duration, most: p.e.cfg.Engine.PollWaitMax.Duration, since: now},
 		sampling: idleSampling, lastPoll: now, progressed: now, marks: newMarks(),
+		last: map[int32]*tenure{}, tenures: map[int32]*tenure{},
 		landing: newLanding(p.plan.sinkVersion),
 	}
 }
@@ -91,7 +96,7 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 	pl := w.p.plan
 	w.source, err = w.p.e.connector.Source(ctx, pl.source, Subscription{
 		Topic: pl.topic, Group: pl.group,
-		ClientID:        fmt.Sprintf("tdreplica.%s.%d", w.p.e.store.InstanceID(), w.n+1),
+		ClientID:        fmt.Sprintf("%s/%d", w.p.client, w.n),
 		Latest:          pl.latest,
 		MaxPollInterval: maxPollInterval,
 	})
@@ -144,12 +149,19 @@ func (w *worker) seek(ctx context.Context, a core.Assignment) error {
 	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: a.Offset})
 }
 
+// store makes an offset the group's.
+func (w *worker) store(ctx context.Context, at core.VgroupOffset) error {
+	ctx, cancel := w.request(ctx)
+	defer cancel()
+	return w.source.Commit(ctx, at)
+}
+
 // begin is the last step before the first poll.
 func (w *worker) begin(ctx context.Context) error {
 	for _, a := range w.assigned {
 		w.vgroups = append(w.vgroups, a.Vgroup)
 	}
-	stored, err := w.offsets(ctx, w.source.Committed)
+	stored, err := w.offsets(ctx, w.source.Committed, w.vgroups)
 	if err != nil {
 		return err
 	}
@@ -242,15 +254,20 @@ func (w *worker) poll(ctx context.Context) error {
 		w.p.rested(w.lastPoll.Sub(began))
 		return nil
 	}
-	if err := w.began(m.Vgroup); err != nil {
+	t, ok, err := w.given(m)
+	if err != nil {
 		return err
 	}
 	w.failures, w.quiet = 0, false
 	w.pace.since = w.lastPoll
+	if !ok {
+		m.Release()
+		return w.nap(ctx, awaitPause)
+	}
 	w.handed++
 	w.marks.handed(m.Vgroup)
 	w.p.t.replica.limit.spend(int64(len(m.Payload())))
-	w.q.put(item{m: m, seq: w.handed})
+	w.q.put(item{m: m, seq: w.handed, tenure: t})
 	return nil
 }
 
@@ -292,6 +309,11 @@ func (w *worker) waitForRoom() error {
 // the messages handed out.
 func (w *worker) between(ctx context.Context) error {
 	now := w.p.e.clock.Now()
+	if w.p.members != nil {
+		if err := w.tolerate(w.moved(ctx)); err != nil {
+			return err
+		}
+	}
 	acked := w.acked.Load()
 	w.resolve(acked)
 	if w.sampleDue(now, acked) {
@@ -299,7 +321,7 @@ func (w *worker) between(ctx context.Context) error {
 			return err
 		}
 	}
-	if w.p.renewDue(now) {
+	if w.p.renewDue(now) && w.p.mayRenew(now) {
 		w.p.halt(errRenew)
 		return nil
 	}
@@ -362,10 +384,10 @@ func (w *worker) assignment(ctx context.Context) ([]core.Assignment, error) {
 	return w.source.Assignment(ctx)
 }
 
-func (w *worker) offsets(ctx context.Context, ask func(context.Context, []int32) ([]core.VgroupOffset, error)) (map[int32]int64, error) {
+func (w *worker) offsets(ctx context.Context, ask func(context.Context, []int32) ([]core.VgroupOffset, error), vgroups []int32) (map[int32]int64, error) {
 	ctx, cancel := w.request(ctx)
 	defer cancel()
-	list, err := ask(ctx, w.vgroups)
+	list, err := ask(ctx, vgroups)
 	if err != nil {
 		return nil, err
 	}

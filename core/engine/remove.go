@@ -124,10 +124,10 @@ func (e *Engine) cleanSource(ctx context.Context, r *replica, tasks []*task, req
 		defer source.Close()
 	}
 	for _, t := range tasks {
-		topic, group := topicName(t.key.Database), groupName(e.store.InstanceID(), t.key)
+		topic, group := topicName(t.key.Database), t.group()
 		terr := err
 		if terr == nil {
-			terr = e.cleanTask(ctx, source, rec.Source, topic, group, req.DryRun, res)
+			terr = e.cleanTask(ctx, source, rec.Source, topic, group, rec.GroupName != "", req.DryRun, res)
 		}
 		switch {
 		case terr == nil:
@@ -139,6 +139,17 @@ func (e *Engine) cleanSource(ctx context.Context, r *replica, tasks []*task, req
 		}
 	}
 	return nil
+}
+
+// group is the consumer group that the task was in last; before its first
+// start the one that would be its own.
+func (t *task) group() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.rec.Group != "" {
+		return t.rec.Group
+	}
+	return groupName(t.e.store.InstanceID(), t.key)
 }
 
 // revive takes back the end of tasks whose removal failed half-way: they are
@@ -154,7 +165,7 @@ func (e *Engine) revive(r *replica, tasks []*task) {
 	e.supervise(r)
 }
 
-func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group string, dry bool, res *core.Result) error {
+func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group string, shared, dry bool, res *core.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*groupPatience)
 	defer cancel()
 	found, err := source.Topic(ctx, topic)
@@ -167,8 +178,12 @@ func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group
 	}
 	other := ""
 	for _, s := range subs {
-		if s.Group != group {
+		switch {
+		case s.Group != group:
 			other = s.Group
+		case shared && s.Consumer != "":
+			res.Kept = append(res.Kept, fmt.Sprintf("consumer group %s at %s: other instances share it", group, at))
+			return nil
 		}
 	}
 	if !dry {

@@ -155,7 +155,7 @@ func (w *worker) ownTables(ctx context.Context, meta *raw.Meta, m *core.Message)
 
 // sameVgroups ends a reader that is handed other vgroups than it began with: a
 // vgroup was split, or one moved. Each is to begin where the task stands in it.
-func (w *worker) sameVgroups(assigned []core.Assignment, now time.Time) error {
+func (w *worker) sameVgroups(ctx context.Context, assigned []core.Assignment, now time.Time) error {
 	there := map[int32]bool{}
 	for _, a := range assigned {
 		if err := w.began(a.Vgroup); err != nil {
@@ -169,6 +169,7 @@ func (w *worker) sameVgroups(assigned []core.Assignment, now time.Time) error {
 		w.lostAt = time.Time{}
 	case w.lostAt.IsZero():
 		w.lostAt = now
+		return w.p.stranger(ctx)
 	case now.Sub(w.lostAt) >= lostFor:
 		return &core.Error{Class: core.ClassReconnect, Op: "read topic " + w.p.plan.topic + " at " + w.p.plan.sourceName,
 			Text: fmt.Sprintf("vgroup %d is not handed out any more; the subscription is made anew", missing[0])}

@@ -333,7 +333,7 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	t.mu.Lock()
 	t.rec.Rewinds, t.reread, t.urgent = nil, reread, true
 	t.mu.Unlock()
-	t.renewal, t.renewed = false, t.e.clock.Now()
+	t.renewal, t.renewed, p.renewed = false, t.e.clock.Now(), true
 	t.say(core.LevelInfo, core.EventDDL, "tags of child tables were set: the subscription is made anew and %d vgroups are read again from before the change", len(rewinds))
 	return nil
 }

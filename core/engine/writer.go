@@ -16,6 +16,7 @@ type job struct {
 	next  int        // the first that is not applied
 
 	quarantined bool
+	gone        bool // its vgroup has moved to another member of the group
 }
 
 // write applies what the reader hands over, one message at a time, until the
@@ -114,9 +115,11 @@ func (w *worker) resume(ctx context.Context) error {
 
 // finished gives back what an applied message has held.
 func (w *worker) finished(j *job) {
-	if j.quarantined {
+	switch {
+	case j.gone:
+	case j.quarantined:
 		w.p.t.meter.passed(j.it.m)
-	} else {
+	default:
 		w.p.t.applied(j.it.m)
 	}
 	w.before[j.it.m.Vgroup] = j.it.m.Offset
@@ -174,6 +177,11 @@ func (w *worker) persist(ctx context.Context, try func() error) error {
 	for tries := 1; ; tries++ {
 		if tries > 1 && !w.p.mayDrain() {
 			return errHalted
+		}
+		if tries > 1 && w.tenure != nil {
+			if err := w.p.members.await(ctx, w.tenure); err != nil {
+				return err
+			}
 		}
 		err := try()
 		if err == nil {

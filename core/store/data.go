@@ -292,7 +292,7 @@ func atRest(rec *Task, r *core.Replica) core.Task {
 	t.QueueBytes = 0
 	for i := range t.Vgroups {
 		v := &t.Vgroups[i]
-		v.Rate, v.State, v.LagMS, v.EtaMS = 0, "", core.Unknown, core.Unknown
+		v.Rate, v.State, v.Owner, v.LagMS, v.EtaMS = 0, "", "", core.Unknown, core.Unknown
 	}
 	return t
 }

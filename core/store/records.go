@@ -81,4 +81,8 @@ type Echo struct {
 	Table     string `json:"table"`
 	Announced int64  `json:"announced,omitempty"`
 	Swallowed int64  `json:"swallowed,omitempty"`
+	// Before is an offset that is not behind the announcement, and At when it
+	// was read. Commits of a shared group stay below it meanwhile.
+	Before int64     `json:"before,omitempty"`
+	At     time.Time `json:"at"`
 }

@@ -49,6 +49,19 @@ func (c *catalog) Database(ctx context.Context, name string) (*core.Database, er
 	return &d, nil
 }
 
+// ClusterID implements engine.Catalog.
+func (c *catalog) ClusterID(ctx context.Context) (string, error) {
+	op := "ask which cluster it is"
+	rows, err := c.query(ctx, op, "select cast(id as varchar(24)) as id from information_schema.ins_cluster")
+	if err != nil {
+		return "", err
+	}
+	if len(rows) != 1 || rows[0].text("id") == "" {
+		return "", c.ep.nonsense(op, "no id")
+	}
+	return rows[0].text("id"), nil
+}
+
 // databaseOf reads a row of ins_databases.
 func databaseOf(r row) core.Database {
 	d := core.Database{Name: r.text("name"), Precision: r.text("precision")}

@@ -25,6 +25,24 @@ func (c *catalog) SuperTables(ctx context.Context, database string) ([]string, e
 	return names, nil
 }
 
+// SuperTableIDs implements engine.Catalog.
+func (c *catalog) SuperTableIDs(ctx context.Context, database string) (map[string]int64, error) {
+	op := fmt.Sprintf("list the super tables of database %q", database)
+	rows, err := c.query(ctx, op, "select stable_name, cast(uid as varchar(24)) as id from information_schema.ins_stables where db_name="+QuoteString(database))
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]int64, len(rows))
+	for _, r := range rows {
+		id, err := strconv.ParseInt(r.text("id"), 10, 64)
+		if err != nil {
+			return nil, c.ep.nonsense(op, fmt.Sprintf("the id %q", r.text("id")))
+		}
+		ids[r.text("stable_name")] = id
+	}
+	return ids, nil
+}
+
 // Describe implements engine.Catalog. A table that does not exist is an error
 // of class data.
 func (c *catalog) Describe(ctx context.Context, database, table string) (*core.Table, error) {

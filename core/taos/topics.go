@@ -82,6 +82,22 @@ func (c *catalog) Subscriptions(ctx context.Context, topic string) ([]core.Subsc
 	return out, nil
 }
 
+// Consumers implements engine.Catalog.
+func (c *catalog) Consumers(ctx context.Context, topic, group string) (map[string]string, error) {
+	rows, err := c.query(ctx, fmt.Sprintf("list the consumers of topic %q", topic),
+		"select * from performance_schema.perf_consumers where consumer_group="+QuoteString(group))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(rows))
+	for _, r := range rows {
+		if r.text("topics") == topic {
+			out[r.text("consumer_id")] = r.text("client_id")
+		}
+	}
+	return out, nil
+}
+
 // parseProgress reads `wal:<position>/<end>`. Other forms (earliest/…,
 // latest/…, tsdb:…/…, nothing) tell at most the end.
 func parseProgress(s string) (position, end int64) {
