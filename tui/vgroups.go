@@ -60,9 +60,9 @@ func (a *app) vgroupColumns() []column[core.Vgroup] {
 			order: byNumber(func(v *core.Vgroup) int64 { return highest(v.History) }),
 			raw:   func(v *core.Vgroup) string { return strconv.FormatInt(highest(v.History), 10) }},
 		{id: "state", title: c.State, width: 10, fill: true, drop: 2,
-			draw:  func(v *core.Vgroup) cell { return cell{a.vgroupState(v.State), plain} },
-			order: byText(func(v *core.Vgroup) string { return v.State }),
-			raw:   func(v *core.Vgroup) string { return v.State }},
+			draw:  func(v *core.Vgroup) cell { return cell{a.vgroupWords(v), plain} },
+			order: byText(a.vgroupWords),
+			raw:   a.vgroupWords},
 	}
 }
 
@@ -71,6 +71,15 @@ func zeroDim(n int64) token {
 		return dim
 	}
 	return plain
+}
+
+// vgroupWords says what is done with a vgroup here, or which other instance of a
+// shared group reads it.
+func (a *app) vgroupWords(v *core.Vgroup) string {
+	if v.State == "" && v.Owner != "" {
+		return a.f(a.text.ReadBy, clean(v.Owner))
+	}
+	return a.vgroupState(v.State)
 }
 
 // vgroupState translates the words that the catalogue knows.

@@ -191,16 +191,6 @@ func (m *members) end(vgroup int32) {
 	m.p.wakeWriters()
 }
 
-// of returns the tenure of a worker in a vgroup, or nil.
-func (m *members) of(worker int, vgroup int32) *tenure {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if t := m.owned[vgroup]; t != nil && t.worker == worker {
-		return t
-	}
-	return nil
-}
-
 // vgroups lists what a worker owns.
 func (m *members) vgroups(worker int) map[int32]*tenure {
 	m.mu.Lock()

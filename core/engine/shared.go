@@ -241,7 +241,7 @@ func (p *pump) mayRenew(now time.Time) bool {
 }
 
 // mustBeAlone warns of rows that are held back.
-const mustBeAlone = "tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew; that takes its only member: stop this replica's other instances until this warning goes"
+const mustBeAlone = "tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew; that takes its only member; stop this replica's other instances until this warning goes"
 
 // owner takes what the server tells of a vgroup's reading. Where another member
 // owns it, it is all that is known of it.
