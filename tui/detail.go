@@ -283,17 +283,14 @@ var (
 // chart of a stretch ends with the step that is under way, so that it moves on
 // by whole steps.
 func (d *detailScreen) chart(a *app, title string, s stretch) chart {
-	return chart{title: title, span: s.span, step: s.step, to: a.now.Truncate(s.step).Add(s.step), timeText: "15:04"}
+	return chart{title: title, span: s.span, step: s.step, to: a.asOf().Truncate(s.step).Add(s.step), timeText: "15:04"}
 }
 
 func (d *detailScreen) rates(a *app, t *core.Task, title string, s stretch) chart {
 	c := d.chart(a, title, s)
 	c.label = func(n int64) string { return size(n) + "/s" }
 	c.now = c.label(int64(t.Rate.Bytes))
-	until := a.now
-	if snap := a.feed.snap; snap != nil {
-		until = snap.At
-	}
+	until := a.asOf()
 	for _, p := range s.points(d.got) {
 		// Of the step that is under way only a part is over.
 		over := max(time.Second, min(s.step, until.Sub(p.At)))

@@ -30,7 +30,7 @@ func (a *app) infoText(w int) []string {
 		f = append(f,
 			fact{a.text.Instance, clean(in.Name) + " (" + clean(in.ID) + ")", plain},
 			fact{a.text.Version, clean(in.Version) + ", " + runtime.Version(), plain},
-			fact{a.text.Process, strconv.Itoa(in.PID) + ", " + a.text.Up + " " + uptime(a.now.Sub(in.Since)), plain},
+			fact{a.text.Process, strconv.Itoa(in.PID) + ", " + a.text.Up + " " + uptime(a.asOf().Sub(in.Since)), plain},
 			fact{a.text.StateDir, clean(in.StateDir), plain})
 	}
 	f = append(f, fact{a.text.ModeName, a.modeWord(), plain},

@@ -241,7 +241,7 @@ const measureAge = 15 * time.Second
 // old reports whether a task's numbers are from before something went wrong:
 // a diff of 0 that was measured before the source went away promises nothing.
 func (a *app) old(t *core.Task) bool {
-	return t.State != core.Stopped && !t.MeasuredAt.IsZero() && a.now.Sub(t.MeasuredAt) > measureAge
+	return t.State != core.Stopped && !t.MeasuredAt.IsZero() && a.feed.snap.At.Sub(t.MeasuredAt) > measureAge
 }
 
 // diffCells is the width of a task's diff: 12,345,678.
@@ -383,7 +383,7 @@ func (a *app) retry(t *core.Task) string {
 		s += " " + a.glyphs.sep + " " + a.f(a.text.Try, t.Retry.Tries)
 	}
 	if !t.Retry.Next.IsZero() {
-		if in := t.Retry.Next.Sub(a.now); in > 0 {
+		if in := t.Retry.Next.Sub(a.asOf()); in > 0 {
 			s += " " + a.glyphs.sep + " " + a.f(a.text.NextTryIn, wholeSpan(in))
 		} else {
 			s += " " + a.glyphs.sep + " " + a.text.TryingNow
@@ -397,7 +397,16 @@ func (a *app) ago(t time.Time) string {
 	if t.IsZero() {
 		return a.glyphs.dash
 	}
-	return wholeSpan(a.now.Sub(t))
+	return wholeSpan(a.asOf().Sub(t))
+}
+
+// asOf is the moment that the screen shows: now, unless the numbers stand still.
+// Ages that went on counting would make them look live.
+func (a *app) asOf() time.Time {
+	if s := a.feed.snap; s != nil && a.feed.stale(a.now) {
+		return s.At
+	}
+	return a.now
 }
 
 // stamp is a time as files have it.

@@ -148,7 +148,7 @@ var english = text{
 	EmptyCommand:     "Or in a shell:",
 	EmptyReadOnly:    "This console is read-only: replicas are set up elsewhere.",
 	NoAnswer:         "The instance does not answer: %s",
-	LostFor:          "No answer from the instance for %s. These numbers are from %s",
+	LostFor:          "No answer for %s: these numbers are from %s",
 	PausedFor:        "Paused for %s: these numbers are from %s. p goes on",
 	NotRunning:       "No instance runs here: this is what it was when the last one ended",
 	OldFor:           "These numbers are %s old: from %s",

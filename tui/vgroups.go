@@ -204,7 +204,7 @@ func (a *app) trouble(t *core.Task, w, most int) []string {
 func (a *app) facts(t *core.Task) []string {
 	var out []string
 	if t.State.Live() && t.Step.Name != "" && !t.Step.Since.IsZero() {
-		if d := a.now.Sub(t.Step.Since); d >= 10*time.Second {
+		if d := a.asOf().Sub(t.Step.Since); d >= 10*time.Second {
 			out = append(out, a.f(a.text.InStep, a.vgroupState(t.Step.Name), wholeSpan(d)))
 		}
 	}
