@@ -122,7 +122,7 @@ var english = text{
 	CountVgroupsHead: "VGROUPS",
 	EventsTitle:      "Events",
 	EventsOf:         "Events of %s",
-	EventsAll:        "Events of the whole instance · %s",
+	EventsAll:        "All events · %s",
 	Following:        "following",
 	NotFollowing:     "not following",
 	AllLevels:        "all levels",

@@ -94,7 +94,7 @@ func (a *app) rule(w int, title, facts string, focused bool) string {
 	if facts != "" {
 		room -= width(facts) + 3
 	}
-	l.put(tok, cut(title, max(8, room), a.glyphs.tail)).gap(1)
+	l.put(tok, cutMiddle(title, max(8, room), a.glyphs.tail)).gap(1)
 	end := w
 	if facts != "" {
 		end = w - width(facts) - 3

@@ -5,6 +5,7 @@ package scene
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"tdreplica/core"
@@ -94,7 +95,7 @@ func interrupted(t core.Task) core.Task {
 	}
 	for i := range t.Vgroups {
 		v := &t.Vgroups[i]
-		v.Diff, v.LagMS, v.State, v.Rate = 9, 12_000, "waits for sink", 0
+		v.Diff, v.LagMS, v.State, v.Rate = 9, 12_000, "waits", 0
 		v.Latest = v.Current + 9
 	}
 	return t
@@ -157,6 +158,21 @@ func Failed() *core.Snapshot {
 	heron := replica("heron", siteA, "https://dr.example:6041", "")
 	s.Replicas = append([]core.Replica{heron}, s.Replicas...)
 	s.Tasks = append([]core.Task{stopped(task(heron, 1, "power", 4))}, s.Tasks...)
+	return s
+}
+
+// Long has the longest names: 64 Chinese characters, an id and addresses that
+// somebody chose.
+func Long() *core.Snapshot {
+	s := Empty()
+	r := replica("north-sea-platforms-to-the-archive", "https://platform-17.north-sea.example:6041", "https://archive.example:6041", "")
+	s.Replicas = []core.Replica{r}
+	name := strings.Repeat("北海第十七号钻井平台传感器数据库", 4)
+	s.Tasks = []core.Task{
+		behind(task(r, 1, name, 4), 123_456_789_012),
+		interrupted(task(r, 2, "a_database_with_a_name_of_sixty_four_characters_0123456789_abcd", 2)),
+		task(r, 3, "a_database_with_a_name_of_sixty_four_characters_0123456789_abce", 2),
+	}
 	return s
 }
 
