@@ -256,11 +256,12 @@ func (a *app) eventRow(e *core.Event, w, who int, selected bool) []string {
 	indent := l.used
 	said, by := a.spoken(e.Text), a.by(e)
 	if !a.log.wrap {
-		switch what, why, long := strings.Cut(said, ": "); {
+		switch what, why, long := strings.Cut(e.Text, ": "); {
 		case a.log.shift > 0:
 			said = tailOf(said, a.log.shift)
-		case long:
-			said = what + ": " + essence(why, w-indent-width(what)-2, a.glyphs.tail)
+		case long && width(said) > w-indent:
+			what = a.spoken(what) + ": "
+			said = what + a.brief(why, w-indent-width(what))
 		}
 		return []string{l.put(tok, said).put(dim, by).String()}
 	}

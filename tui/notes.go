@@ -44,6 +44,45 @@ var errorCode = regexp.MustCompile(` \[0x[0-9A-F]{4}\]$`)
 // spoken is what the instance says, in the language of the console.
 func (a *app) spoken(s string) string { return a.text.translate(clean(s)) }
 
+// brief is what the instance says in about w cells. It begins with what was
+// being done, and ends with the cause and what to do about it: what was being
+// done goes first.
+func (a *app) brief(s string, w int) string {
+	said := a.spoken(s)
+	for width(said) > w {
+		if s = lessOf(s); s == "" {
+			break
+		}
+		said = a.glyphs.tail + " " + a.spoken(s)
+	}
+	return said
+}
+
+// mechanics are parts of an error that name a step of the network.
+var mechanics = regexp.MustCompile(`^((dial|read|write) tcp .*|connect)$`)
+
+// shortCause is a length below which a cause says too little alone.
+const shortCause = 16
+
+// lessOf leaves out the part of an error that says least, or returns "".
+func lessOf(s string) string {
+	cause, hint, hinted := strings.Cut(s, "; ")
+	parts := strings.Split(cause, ": ")
+	at := slices.IndexFunc(parts, mechanics.MatchString)
+	if at < 0 || at == len(parts)-1 {
+		at = 0
+	}
+	parts = slices.Delete(parts, at, at+1)
+	less := strings.Join(parts, ": ")
+	if hinted {
+		less += "; " + hint
+	}
+	if len(parts) == 0 || len(less) < shortCause {
+		return ""
+	}
+	return less
+}
+
 func (a *app) spokenAll(all []string) []string {
 	out := make([]string, len(all))
 	for i, s := range all {

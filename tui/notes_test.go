@@ -221,3 +221,27 @@ func TestNotesAreTranslatedPartByPart(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatDoesNotFitLosesWhatSaysLeast(t *testing.T) {
+	a := newApp(t.Context(), Options{})
+	a.setLanguage(&english)
+	lost := "send commit_offset: the connection to http://b:6041 was lost: write tcp 127.0.0.1:49860->127.0.0.1:7041: i/o timeout"
+	refused := "apply 21 bytes of rows of vgroup 5: write rows at http://b:6041: dial tcp 10.0.3.7:6041: connect: connection refused; is taosAdapter running there?"
+	for _, c := range []struct {
+		s    string
+		w    int
+		want string
+	}{
+		{lost, 200, lost},
+		{lost, 90, "… send commit_offset: the connection to http://b:6041 was lost: i/o timeout"},
+		{lost, 60, "… the connection to http://b:6041 was lost: i/o timeout"},
+		{lost, 20, "… the connection to http://b:6041 was lost: i/o timeout"}, // the cause alone says too little
+		{refused, 100, "… write rows at http://b:6041: connection refused; is taosAdapter running there?"},
+		{refused, 60, "… connection refused; is taosAdapter running there?"},
+		{"one word", 3, "one word"},
+	} {
+		if got := a.brief(c.s, c.w); got != c.want {
+			t.Errorf("in %d cells: %q, want %q", c.w, got, c.want)
+		}
+	}
+}

@@ -132,7 +132,7 @@ func (a *app) taskColumns() []column[core.Task] {
 			order: byNumber(func(t *core.Task) int64 { return highest(t.History) }),
 			raw:   number(func(t *core.Task) int64 { return highest(t.History) })},
 		{id: "note", title: c.Note, width: 24, fill: true, drop: 9,
-			draw:  func(t *core.Task) cell { return cell{essence(a.note(t), a.noteCells(), a.glyphs.tail), stateToken(t)} },
+			draw:  func(t *core.Task) cell { return cell{a.note(t, a.noteCells()), stateToken(t)} },
 			order: byText(func(t *core.Task) string { return t.Note }),
 			raw:   func(t *core.Task) string { return t.Note }},
 	}
@@ -354,17 +354,17 @@ func squeeze(history []int64, w int) []int64 {
 	return out
 }
 
-// note says why a task is as it is: the engine's words, the retry, or a
-// warning while all is well.
-func (a *app) note(t *core.Task) string {
-	s := a.spoken(t.Note)
+// note says in about w cells why a task is as it is: the engine's words and the
+// retry, or a warning while all is well.
+func (a *app) note(t *core.Task, w int) string {
+	retry := ""
 	if t.State == core.Interrupted {
-		s += a.retry(t)
+		retry = a.retry(t)
 	}
-	if s == "" && len(t.Warnings) > 0 {
-		s = a.spoken(t.Warnings[0])
+	if t.Note == "" && retry == "" && len(t.Warnings) > 0 {
+		return a.brief(t.Warnings[0], w)
 	}
-	return s
+	return a.brief(t.Note, w-width(retry)) + retry
 }
 
 // noteCells is how wide notes are in this window.

@@ -132,23 +132,6 @@ func linesOfTrouble(t *core.Task, w int) int {
 	return min(troubleLines, 1+(len(t.Note)+20)/(w-8))
 }
 
-// essence shortens a note to about w cells. It begins with what was being done,
-// and ends with the cause and what to do: what was being done goes first.
-func essence(note string, w int, tail string) string {
-	short := note
-	for width(short) > w {
-		head, rest, found := strings.Cut(short, ": ")
-		if !found || strings.Contains(head, "; ") {
-			break
-		}
-		short = rest
-	}
-	if len(short) < len(note) {
-		return tail + " " + short
-	}
-	return note
-}
-
 // idleAfter is how long nothing must have come for a task to be called idle.
 const idleAfter = 10 * time.Second
 
@@ -182,7 +165,7 @@ func (a *app) taskFacts(t *core.Task, w, most int) []string {
 func (a *app) trouble(t *core.Task, w, most int) []string {
 	tok := stateToken(t)
 	said := a.stateWord(t) + " " + a.ago(t.Since) + ": "
-	said += essence(a.note(t), most*(w-8)-width(said), a.glyphs.tail)
+	said += a.note(t, most*(w-8)-width(said))
 	if a.old(t) {
 		said += " " + a.glyphs.sep + " " + a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))
 	}
