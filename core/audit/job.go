@@ -55,6 +55,7 @@ type Job struct {
 	opts   Options
 	sides  [2]Side // source, sink
 	writer Writer  // opened with the first write
+	page   int     // rows of a table that are read at once
 
 	mu  sync.Mutex
 	doc core.DatabaseAudit
@@ -62,7 +63,7 @@ type Job struct {
 
 // New prepares a job.
 func New(o Options) *Job {
-	return &Job{opts: o, sides: [2]Side{o.Source, o.Sink}, doc: Waiting(o.Database)}
+	return &Job{opts: o, sides: [2]Side{o.Source, o.Sink}, page: pageRows, doc: Waiting(o.Database)}
 }
 
 // Waiting is the account of a database whose turn has not come.

@@ -201,8 +201,9 @@ func (j *Job) deleteRow(ctx context.Context, s suspect, b *batch, d *rowPair) er
 	return nil
 }
 
-// flushDeletes deletes a range of times. Where the key has a second column,
-// rows of the same time may be right: the source's are written again.
+// flushDeletes deletes a range of times. Where the key has a second column, rows
+// of the same time that are right go with it: the next look misses them, and the
+// next repair writes them.
 func (j *Job) flushDeletes(ctx context.Context, s suspect, b *batch) error {
 	n := b.deletes
 	if n == 0 {
@@ -217,26 +218,7 @@ func (j *Job) flushDeletes(ctx context.Context, s suspect, b *batch) error {
 		return err
 	}
 	j.update(func(d *core.DatabaseAudit) { d.Deleted += n })
-	if s.group.Keys < 2 {
-		return nil
-	}
-	c := &cursor{j: j, side: j.sides[0], suspect: s, next: b.first, limit: s.group.page()}
-	c.suspect.window.To = b.last + 1
-	for {
-		if err := c.fill(ctx); err != nil {
-			return err
-		}
-		if c.key() == nil {
-			return nil
-		}
-		again := batch{block: c.page.Block}
-		for ; c.at < len(c.page.keys); c.at++ {
-			again.rows = append(again.rows, c.at)
-		}
-		if err := j.flushRows(ctx, s, &again); err != nil {
-			return err
-		}
-	}
+	return nil
 }
 
 // write sends a message to the sink, again if the connection fails: the same

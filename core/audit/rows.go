@@ -5,9 +5,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"strings"
+	"sync"
 	"time"
 
 	"tdreplica/core"
@@ -16,7 +18,7 @@ import (
 
 const (
 	// pageRows is how many rows of a table are read at once, and held.
-	pageRows  = 5_000
+	pageRows  = 20_000
 	pageBytes = 32 << 20
 	// maxTracked is how many differing rows are remembered from one look to the
 	// next. What is beyond counts without having been the same twice.
@@ -189,7 +191,7 @@ func (j *Job) differ(ctx context.Context, s suspect, each func(*rowPair) error) 
 	j.update(func(d *core.DatabaseAudit) { d.Windows++ })
 	var cursors [2]*cursor
 	for i := range cursors {
-		cursors[i] = &cursor{j: j, side: j.sides[i], suspect: s, next: s.window.From, limit: s.group.page()}
+		cursors[i] = &cursor{j: j, side: j.sides[i], suspect: s, next: s.window.From, limit: j.perPage(s.group)}
 	}
 	if j.opts.Exact {
 		defer func() {
@@ -201,10 +203,8 @@ func (j *Job) differ(ctx context.Context, s suspect, each func(*rowPair) error) 
 		}()
 	}
 	for run := int64(0); ; {
-		for _, c := range cursors {
-			if err := c.fill(ctx); err != nil {
-				return err
-			}
+		if err := fillBoth(ctx, cursors); err != nil {
+			return err
 		}
 		a, b := cursors[0].key(), cursors[1].key()
 		if a == nil && b == nil {
@@ -236,13 +236,30 @@ func (j *Job) differ(ctx context.Context, s suspect, each func(*rowPair) error) 
 	}
 }
 
-// page is how many rows are read at once: fewer where they may be wide.
-func (g *Group) page() int {
-	widest := 0
+// fillBoth reads the next pages of both sides at the same time.
+func fillBoth(ctx context.Context, cursors [2]*cursor) error {
+	if cursors[0].ready() && cursors[1].ready() {
+		return nil
+	}
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, c := range cursors {
+		wg.Go(func() { errs[i] = c.fill(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs[:]...)
+}
+
+// ready reports whether a cursor need not read.
+func (c *cursor) ready() bool { return c.at < len(c.page.keys) || c.over }
+
+// perPage is how many rows are read at once: fewer where they may be wide.
+func (j *Job) perPage(g Group) int {
+	widest := 1
 	for _, c := range g.Columns {
 		widest += 8 + c.Length
 	}
-	return max(100, min(pageRows, pageBytes/max(1, widest)))
+	return max(1, min(j.page, pageBytes/widest))
 }
 
 // cursor reads one side's rows of a window, page by page.
@@ -266,7 +283,7 @@ type page struct {
 
 // fill reads the next page when the last one is used up.
 func (c *cursor) fill(ctx context.Context) error {
-	for c.at >= len(c.page.keys) && !c.over {
+	for !c.ready() {
 		s := c.suspect
 		began := time.Now()
 		b, err := c.side.Rows(ctx, c.j.opts.Database, s.table, s.group, Window{c.next, s.window.To}, c.limit)
