@@ -116,10 +116,14 @@ func (in *instance) launchEngine() {
 	if in.patient > 0 {
 		cfg.Engine.RequestTimeout.Duration, cfg.Engine.WriteTimeout.Duration = in.patient, in.patient
 	}
+	if in.opts.stall > 0 {
+		cfg.Engine.StallTimeout.Duration = in.opts.stall
+	}
 	o := engine.Options{
 		Config:    cfg,
 		Store:     st,
 		Connector: taos.New(taos.Options{RequestTimeout: in.patient, WriteTimeout: in.patient}),
+		Clock:     in.opts.clock,
 		Log:       slog.New(slog.NewTextHandler(in.logFile(), nil)),
 		Version:   "contract",
 		GrowAfter: in.opts.grow,

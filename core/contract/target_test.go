@@ -13,6 +13,7 @@ import (
 
 	"tdreplica/core"
 	"tdreplica/core/embedded"
+	"tdreplica/core/engine"
 )
 
 // The daemons of a side that a scenario may restart.
@@ -54,6 +55,8 @@ type options struct {
 	grow     time.Duration // how soon workers = "auto" takes more; 0: as ever
 	embedded string        // why it cannot run on real servers; empty: it can
 
+	stall    time.Duration // the watchdog's time; 0: the default
+	clock    engine.Clock  // of an instance in this process; nil: the real one
 	patience time.Duration // replaces the constant, unless it is 0
 }
 

@@ -115,7 +115,7 @@ func (db *database) createSQL() string {
 
 func (n *Node) addDatabase(name string, options map[string]string) *database {
 	db := &database{
-		node: n, name: name, created: time.Now(), options: map[string]string{},
+		node: n, name: name, created: n.now(), options: map[string]string{},
 		stables: map[string]*stable{}, tables: map[string]*table{},
 	}
 	for _, o := range optionDefaults {
@@ -166,7 +166,7 @@ func sinkUID(suid int64, db string) int64 {
 
 // addStable creates a super table and logs it in every vgroup.
 func (db *database) addStable(name string, uid int64, s schema, marked bool) *stable {
-	st := &stable{name: name, uid: uid, created: time.Now(), schema: s, children: map[string]*table{}}
+	st := &stable{name: name, uid: uid, created: db.node.now(), schema: s, children: map[string]*table{}}
 	st.updated = st.created
 	db.stables[name] = st
 	db.log(kindCreateSTB, marked, func(vg *vgroup) []byte { return db.node.encodeStable(vg, st, nil, marked) })
@@ -190,7 +190,7 @@ func (db *database) changeStable(st *stable, s schema, alter []byte, marked bool
 			}
 		}
 	}
-	st.schema, st.updated = s, time.Now()
+	st.schema, st.updated = s, db.node.now()
 	db.log(kindAlterSTB, marked, func(vg *vgroup) []byte { return db.node.encodeStable(vg, st, alter, marked) })
 }
 
@@ -206,7 +206,7 @@ func (db *database) dropStable(st *stable) {
 
 // newTable makes a table in its vgroup; logging it is the caller's.
 func (db *database) newTable(name string, super *stable, own *schema, tags map[int16][]byte) *table {
-	t := &table{name: name, uid: db.node.nextUID(), created: time.Now(), vg: db.vgroupOf(name), super: super, own: own, tags: tags}
+	t := &table{name: name, uid: db.node.nextUID(), created: db.node.now(), vg: db.vgroupOf(name), super: super, own: own, tags: tags}
 	db.tables[name] = t
 	if super != nil {
 		super.children[name] = t
@@ -289,7 +289,7 @@ func (db *database) remove(d deletion, tables []*table, super bool) int {
 }
 
 // oldest is the time before which rows are refused.
-func (db *database) oldest() int64 { return ticksOf(time.Now().Add(-db.keep()), db.prec) }
+func (db *database) oldest() int64 { return ticksOf(db.node.now().Add(-db.keep()), db.prec) }
 
 // checkAge refuses rows older than the database keeps.
 func (db *database) checkAge(rows [][][]byte) error {

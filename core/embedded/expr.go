@@ -185,10 +185,10 @@ func (p *parser) word(start token) expr {
 		return exprLiteral{false}
 	case "now":
 		p.accept("(", ")")
-		return exprLiteral{time.Now()}
+		return exprLiteral{p.now()}
 	case "today":
 		p.accept("(", ")")
-		return exprLiteral{time.Now().UTC().Truncate(24 * time.Hour)}
+		return exprLiteral{p.now().UTC().Truncate(24 * time.Hour)}
 	}
 	if !p.is("(") {
 		p.at--

@@ -51,6 +51,7 @@ type Node struct {
 	ddl        map[string]bool // super tables being created or altered right now
 	changed    chan struct{}   // closed when a WAL grows or an assignment changes
 	serverDown bool
+	clockShift time.Duration
 	violations []string
 
 	adapter *adapter // nil while stopped
@@ -153,7 +154,7 @@ func (n *Node) tick() {
 			n.rebalance(now)
 			for _, db := range n.databases {
 				for _, vg := range db.vgroups {
-					vg.retain(now)
+					vg.retain(n.now())
 				}
 			}
 			n.mu.Unlock()
@@ -229,6 +230,33 @@ func (n *Node) StartServer() {
 	n.wake()
 	n.mu.Unlock()
 }
+
+// SetVersion makes a node another version's, as an upgrade does. The adapter
+// must be stopped.
+func (n *Node) SetVersion(text string) error {
+	v, err := parseVersion(text)
+	if err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.adapter != nil {
+		return fmt.Errorf("set version %s: the adapter is running", text)
+	}
+	n.version, n.opts.Version = v, text
+	return nil
+}
+
+// ShiftClock moves the server's wall clock. What is measured in intervals, as
+// sessions are, does not notice.
+func (n *Node) ShiftClock(by time.Duration) {
+	n.mu.Lock()
+	n.clockShift += by
+	n.mu.Unlock()
+}
+
+// now is the server's wall clock. n.mu is held.
+func (n *Node) now() time.Time { return time.Now().Add(n.clockShift) }
 
 // TruncateWAL removes every version below begin from a vgroup's WAL, as
 // retention would.

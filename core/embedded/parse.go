@@ -13,6 +13,7 @@ type parser struct {
 	toks    []token
 	at      int
 	version version // of the server: which types there are
+	now     func() time.Time
 }
 
 func (p *parser) peek() token { return p.toks[p.at] }

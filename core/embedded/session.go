@@ -62,7 +62,7 @@ func (s *session) exec(sql string) (res *result, err error) {
 		}
 	}()
 	s.sql = sql
-	p := &parser{sql: sql, toks: toks, version: s.n.version}
+	p := &parser{sql: sql, toks: toks, version: s.n.version, now: s.n.now}
 	return s.dispatch(p)
 }
 

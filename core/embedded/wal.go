@@ -53,7 +53,7 @@ func (vg *vgroup) end() int64 { return vg.begin + int64(len(vg.entries)) }
 func (vg *vgroup) at(version int64) *entry { return &vg.entries[version-vg.begin] }
 
 func (vg *vgroup) append(e entry) {
-	e.at = time.Now()
+	e.at = vg.db.node.now()
 	vg.entries = append(vg.entries, e)
 	vg.bytes += int64(len(e.data))
 	vg.db.node.wake()

@@ -248,30 +248,3 @@ func (w *worker) atRest() bool {
 	}
 	return w.handed == w.sampledSeq && w.marks.pending == nil && len(w.assigned) == len(w.marks.applied.at)
 }
-
-// watch is the watchdog. Servers up to 3.3.7 answer a poll that failed with
-// "no message", so silence is suspicious once the server knows of a longer WAL.
-func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
-	if moved || w.q.size() > 0 {
-		w.progressed = now
-		return nil
-	}
-	limit := w.p.e.cfg.Engine.StallTimeout.Duration
-	if limit <= 0 || now.Sub(w.progressed) < limit {
-		return nil
-	}
-	w.progressed = now // look again after as long a time
-	ctx, cancel := w.request(ctx)
-	defer cancel()
-	ends, known, err := w.p.plan.catalog.WALEnds(ctx, w.p.t.key.Database)
-	if err != nil || !known {
-		ends = map[int32]int64{}
-	}
-	for _, a := range w.assigned {
-		end := max(a.End, ends[a.Vgroup])
-		if pos := w.marks.applied.at[a.Vgroup]; end > pos+ownEntries {
-			return stalled(w.p.plan, a.Vgroup, pos, end, limit)
-		}
-	}
-	return nil
-}

@@ -71,7 +71,13 @@ func (c *fakeCatalog) Subscriptions(_ context.Context, topic string) ([]core.Sub
 	defer c.w.mu.Unlock()
 	var out []core.Subscription
 	for group := range c.s.offsets {
-		out = append(out, core.Subscription{Topic: topic, Group: group})
+		for vg := range c.s.dbs[c.s.topics[topic]].wal {
+			sub := core.Subscription{Topic: topic, Group: group, Vgroup: vg}
+			if c.s.owner[group] != nil {
+				sub.Consumer = "0x1"
+			}
+			out = append(out, sub)
+		}
 	}
 	return out, nil
 }

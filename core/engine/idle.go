@@ -76,8 +76,8 @@ func (w *worker) probeSink(ctx context.Context) {
 		}
 		return err
 	})
-	if lost && w.sink != nil {
-		w.sink.Close()
-		w.sink = nil
+	if lost {
+		w.dropSink()
+		w.lost = true
 	}
 }

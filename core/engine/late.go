@@ -211,6 +211,9 @@ func (w *worker) recreate(ctx context.Context, name string) (*core.Table, error)
 	if s == nil || err != nil {
 		return nil, err
 	}
+	if err := w.ask(ctx, w.checkSink); err != nil {
+		return nil, err // it is not one table that is missing
+	}
 	if s.Super != "" {
 		super, err := w.describe(ctx, pl.sinkCatalog, s.Super)
 		if err == nil && super == nil {

@@ -21,7 +21,8 @@ type plan struct {
 	auto                 bool // their number is the task's own choice
 	shared               bool // the group may have members of other instances
 	latest               bool
-	catalog, sinkCatalog Catalog // the pump closes them
+	catalog, sinkCatalog Catalog   // the pump closes them
+	sinkCreatedAt        time.Time // of the database
 	facts                facts
 	sourceVersion        core.Version
 	sinkVersion          core.Version
@@ -71,6 +72,10 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	if err != nil {
 		return err
 	}
+	if err := t.checkSinkAge(pl, there); err != nil {
+		return err
+	}
+	pl.sinkCreatedAt = there.CreatedAt
 	problems, unwise := compare(*db, there)
 	if len(problems) > 0 {
 		return &core.Error{Class: core.ClassOperator, Op: fmt.Sprintf("prepare database `%s`", name), Text: problems[0]}
@@ -137,11 +142,30 @@ func (t *task) checkAge(pl *plan) error {
 	if before.IsZero() || pl.db.CreatedAt.IsZero() || before.Equal(pl.db.CreatedAt) {
 		return nil
 	}
+	return createdAgain(t, pl.sourceName, pl.db.CreatedAt, before)
+}
+
+// checkSinkAge notices the same of the sink's database: all that was applied is
+// missing in it.
+func (t *task) checkSinkAge(pl *plan, there *core.Database) error {
+	if there == nil {
+		return noDatabase(t.key.Database, pl.sinkName)
+	}
+	t.mu.Lock()
+	before := t.rec.SinkCreatedAt
+	t.mu.Unlock()
+	if before.IsZero() || there.CreatedAt.IsZero() || before.Equal(there.CreatedAt) {
+		return nil
+	}
+	return createdAgain(t, pl.sinkName, there.CreatedAt, before)
+}
+
+func createdAgain(t *task, at string, now, before time.Time) error {
 	return &core.Error{
 		Class: core.ClassOperator,
-		Op:    fmt.Sprintf("resume database `%s` at %s", t.key.Database, pl.sourceName),
+		Op:    fmt.Sprintf("resume database `%s` at %s", t.key.Database, at),
 		Text: fmt.Sprintf("it was created at %s, but the one that was replicated so far at %s: it was dropped and created again",
-			pl.db.CreatedAt.UTC().Format(time.RFC3339), before.UTC().Format(time.RFC3339)),
+			now.UTC().Format(time.RFC3339), before.UTC().Format(time.RFC3339)),
 		Hint: anew(t),
 	}
 }
@@ -266,7 +290,8 @@ func (t *task) learned(f facts) {
 // began keeps what identifies the subscription, once it exists.
 func (t *task) began(pl *plan) {
 	t.mu.Lock()
-	t.rec.Topic, t.rec.Group, t.rec.SourceCreatedAt, t.rec.PassGap = pl.topic, pl.group, pl.db.CreatedAt, false
+	t.rec.Topic, t.rec.Group, t.rec.PassGap = pl.topic, pl.group, false
+	t.rec.SourceCreatedAt, t.rec.SinkCreatedAt = pl.db.CreatedAt, pl.sinkCreatedAt
 	t.urgent = true
 	t.mu.Unlock()
 }

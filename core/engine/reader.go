@@ -40,6 +40,7 @@ type worker struct {
 	q       *queue
 	source  Source
 	sink    Sink
+	lost    bool // the sink's connection broke: its server may have been upgraded
 	writes  lease
 	landing *landing // nil: the sink refuses rows of missing tables itself
 
@@ -76,6 +77,7 @@ type worker struct {
 	sampling   time.Duration // the pace while there is nothing to do
 	unsettled  bool          // the last sample saw a difference, or a commit followed it
 	progressed time.Time
+	checked    time.Time // when the sink's database was looked at, last
 	failures   int
 	failing    time.Time // since when requests between two polls fail
 }
@@ -86,7 +88,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 		p: p, n: n, q: newQueue(max(1, int64(queueBytes)/int64(workers))), writerDone: make(chan struct{}),
 		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{}, begun: map[int32]bool{},
 		pace:     pace{least: p.e.cfg.Engine.PollWaitMin.Duration, most: p.e.cfg.Engine.PollWaitMax.Duration, since: now},
-		sampling: idleSampling, lastPoll: now, progressed: now, marks: newMarks(),
+		sampling: idleSampling, lastPoll: now, progressed: now, checked: now, marks: newMarks(),
 		last: map[int32]*tenure{}, tenures: map[int32]*tenure{},
 		landing: newLanding(p.plan.sinkVersion),
 	}

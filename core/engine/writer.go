@@ -150,8 +150,8 @@ func (w *worker) insist(ctx context.Context, m *core.Message) error {
 		case err == nil || isDone(err, m):
 			return nil
 		case core.ClassOf(err) == core.ClassReconnect && w.sink != nil:
-			w.sink.Close()
-			w.sink = nil
+			w.dropSink()
+			w.lost = true
 		}
 		return err
 	})
@@ -232,6 +232,13 @@ func (w *worker) openSink(ctx context.Context) (err error) {
 		return err
 	}
 	w.sink = sink
+	if w.lost {
+		if err := w.checkVersion(ctx); err != nil {
+			w.dropSink()
+			return err
+		}
+		w.lost = false
+	}
 	return nil
 }
 

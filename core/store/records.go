@@ -30,6 +30,8 @@ type Task struct {
 	// SourceCreatedAt is the source database's creation time: if it differs at
 	// the next start, the database was dropped and created again.
 	SourceCreatedAt time.Time `json:"source_created_at"`
+	// SinkCreatedAt is the sink database's; zero in records of earlier versions.
+	SinkCreatedAt time.Time `json:"sink_created_at,omitzero"`
 	// Last is the task as it was last reported, for `status` and `diff` when no
 	// instance runs. Its vgroups' Current is also the position up to which
 	// everything is known to be applied (or filtered), for the gap check.
