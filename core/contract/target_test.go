@@ -42,6 +42,7 @@ type env struct {
 	session time.Duration
 	clock   *quickClock   // of the engines in this process; nil: the wall's
 	patient time.Duration // of the engines with a request; zero: their default
+	queue   int64         // bytes that the engines may hold; zero: their default
 	quiet   bool          // whoever drives the instances shows their logs
 
 	dropLater []func() // the databases of real servers

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/hex"
 	"os"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
@@ -71,6 +72,20 @@ func find(tb testing.TB, server, step string, kind Kind) Meta {
 	return Meta{}
 }
 
+// bounded fails if f allocates more than a multiple of what it was given. The
+// rest of the process hardly allocates meanwhile.
+func bounded(t *testing.T, input int, f func()) {
+	t.Helper()
+	heap := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(heap)
+	before := heap[0].Value.Uint64()
+	f()
+	metrics.Read(heap)
+	if got := heap[0].Value.Uint64() - before; got > 1<<20+200*uint64(input) {
+		t.Errorf("%d bytes of input take %d of memory", input, got)
+	}
+}
+
 func FuzzMetas(f *testing.F) {
 	for _, fr := range frames(f) {
 		if !fr.rows() {
@@ -78,7 +93,9 @@ func FuzzMetas(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, rawType uint16, payload []byte) {
-		metas, err := Metas(core.RawType(rawType), payload)
+		var metas []Meta
+		var err error
+		bounded(t, len(payload), func() { metas, err = Metas(core.RawType(rawType), payload) })
 		if err != nil {
 			return
 		}
@@ -109,9 +126,15 @@ func FuzzRows(f *testing.F) {
 		_, _ = Stats(core.RawType(rawType), payload)
 		named := 0
 		namesErr := Tables(core.RawType(rawType), payload, func([]byte, bool) { named++ })
-		blocks, created, err := Rows(core.RawType(rawType), payload)
+		var blocks []Block
+		var created []NewTable
+		var err error
+		bounded(t, len(payload), func() { blocks, created, err = Rows(core.RawType(rawType), payload) })
 		if err != nil {
 			return
+		}
+		if parts, err := SplitColumns(core.RawType(rawType), payload); err != nil || len(parts) == 1 {
+			t.Errorf("divided into %d parts, %v", len(parts), err)
 		}
 		if namesErr != nil || named != len(blocks)+len(created) {
 			t.Errorf("%d tables, %v, of %d blocks and %d creations", named, namesErr, len(blocks), len(created))

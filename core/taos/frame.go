@@ -24,8 +24,13 @@ const (
 )
 
 // exactFrame is the size up to which a frame's memory is allocated at once, on
-// the word of its header. A larger one grows with what really arrives.
-const exactFrame = 16 << 20
+// the word of its header, and kept for the next one. A larger one is believed up
+// to trust times what has really arrived: its memory is not copied again and
+// again as it grows, and a header alone does not get it.
+const (
+	exactFrame = 16 << 20
+	trust      = 8
+)
 
 // rawFrame is a decoded reply to fetch_raw_data or fetch_raw. The payload is
 // frame[body:].
@@ -152,14 +157,16 @@ func readFrame(r io.Reader, head []byte, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("a frame of %d bytes; the limit is %d: %w", size, limit, errFrameLimit)
 	}
 	// One byte more than needed lets the reader find the end without growing.
-	return readRest(r, append(takeFrame(min(size+1, exactFrame)), head...), limit)
+	return readRest(r, append(takeFrame(min(size+1, exactFrame)), head...), size+1, limit)
 }
 
-// readRest appends what is left of r to buf. It fails beyond limit.
-func readRest(r io.Reader, buf []byte, limit int64) ([]byte, error) {
+// readRest appends what is left of r to buf. stated is how large it will be, if
+// somebody says so. It fails beyond limit.
+func readRest(r io.Reader, buf []byte, stated, limit int64) ([]byte, error) {
 	for {
-		if len(buf) == cap(buf) {
-			buf = slices.Grow(buf, max(smallFrame, min(len(buf), exactFrame)))
+		if have := len(buf); have == cap(buf) {
+			more := min(int(stated), trust*have) - have
+			buf = slices.Grow(buf, max(smallFrame, min(have, exactFrame), more))
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/iotest"
 
+	"github.com/taosdata/driver-go/v3/common"
+
 	"tdreplica/core"
 )
 
@@ -95,6 +97,11 @@ func TestReadFrameMemory(t *testing.T) {
 	if err != nil || cap(got) > exactFrame+1024 {
 		t.Errorf("%d bytes of memory, %v", cap(got), err)
 	}
+	big := newFrame(1, 0, "", 2, make([]byte, 3*exactFrame))
+	got, err = readFrame(bytes.NewReader(big), make([]byte, newHeadSize), 512<<20)
+	if err != nil || cap(got) > len(big)+len(big)/8 {
+		t.Errorf("a frame of %d bytes takes %d of memory, %v", len(big), cap(got), err)
+	}
 }
 
 func FuzzRawFrame(f *testing.F) {
@@ -103,7 +110,12 @@ func FuzzRawFrame(f *testing.F) {
 		f.Add(frame[:len(frame)/2])
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {
-		read, err := readFrame(bytes.NewReader(frame), make([]byte, newHeadSize), 1<<20)
+		var read []byte
+		var err error
+		// A header is believed up to exactFrame; then it takes trust times what came.
+		bounded(t, len(frame)+exactFrame/50, func() {
+			read, err = readFrame(bytes.NewReader(frame), make([]byte, newHeadSize), 512<<20)
+		})
 		if err == nil && !bytes.Equal(read, frame) {
 			t.Fatal("read something else than what came")
 		}
@@ -137,7 +149,8 @@ func FuzzReply(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s := newSocket(endpoint{}, Options{})
 		c := s.register("poll")
-		err := s.readText(bytes.NewReader(text))
+		var err error
+		bounded(t, len(text), func() { err = s.readText(bytes.NewReader(text)) })
 		var want pollReply
 		var head struct {
 			Code    *int   `json:"code"`
@@ -169,7 +182,10 @@ func FuzzREST(f *testing.F) {
 	f.Add([]byte(`{"code":904,"desc":"Database not exist"}`))
 	f.Add([]byte(`{"code":0,"column_meta":[["b","VARBINARY",4]],"data":[["zz"]],"rows":1}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if reply, err := decodeREST(bytes.NewReader(body)); err == nil && reply.Code == 0 && len(reply.ColNames) == 0 {
+		var reply *common.TDEngineRestfulResp
+		var err error
+		bounded(t, len(body), func() { reply, err = decodeREST(bytes.NewReader(body)) })
+		if err == nil && reply.Code == 0 && len(reply.ColNames) == 0 {
 			t.Fatal("a result without columns")
 		}
 	})

@@ -13,6 +13,11 @@ func TestFramesAreReusedInTheirClass(t *testing.T) {
 			t.Errorf("%d bytes, reused: length %d, capacity %d", size, len(again), cap(again))
 		}
 	}
+	kept := frames.bytes
+	giveFrame(make([]byte, 0, 2*exactFrame))
+	if frames.bytes != kept {
+		t.Errorf("the memory of a huge frame is kept")
+	}
 	giveFrame(nil)
 	giveFrame(make([]byte, 700))
 	if b := takeFrame(700); cap(b) != 1024 {

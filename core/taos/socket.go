@@ -229,7 +229,7 @@ func (p *progressReader) Read(b []byte) (int, error) {
 }
 
 func (s *socket) readText(r io.Reader) error {
-	text, err := readRest(r, s.texts[0][:0], maxText)
+	text, err := readRest(r, s.texts[0][:0], 0, maxText)
 	if err != nil {
 		return err
 	}
