@@ -15,6 +15,8 @@ type painter struct {
 	w, h  int
 	b     strings.Builder
 	style string // in force at the terminal, within a frame
+
+	was, now []screenCell // of a line, used again and again
 }
 
 // What is written before the first frame and after the last one: the terminal
@@ -46,7 +48,8 @@ func (p *painter) frame(lines []string, w, h int) string {
 			now = lines[y]
 		}
 		if now != p.shown[y] {
-			p.line(y, cellsOf(p.shown[y]), cellsOf(now))
+			p.was, p.now = cellsOf(p.was[:0], p.shown[y]), cellsOf(p.now[:0], now)
+			p.line(y, p.was, p.now)
 			p.shown[y] = now
 		}
 	}
@@ -120,9 +123,8 @@ type screenCell struct{ Text, Style string }
 
 var blankCell = screenCell{Text: " "}
 
-// cellsOf takes a line apart.
-func cellsOf(line string) []screenCell {
-	var out []screenCell
+// cellsOf takes a line apart and appends its cells to out.
+func cellsOf(out []screenCell, line string) []screenCell {
 	style, state := "", byte(0)
 	for len(line) > 0 {
 		seq, wide, n, next := ansi.DecodeSequence(line, state, nil)

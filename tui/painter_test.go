@@ -18,7 +18,7 @@ func paperShows(t *testing.T, on *paper.Paper, view string) {
 	for y, row := range on.Cells {
 		var want []screenCell
 		if y < len(lines) {
-			want = cellsOf(lines[y])
+			want = cellsOf(nil, lines[y])
 		}
 		for x := range row {
 			cell := blankCell
