@@ -19,9 +19,20 @@ type story struct {
 	t    *testing.T
 	tm   *teatest.TestModel
 	ctrl core.Controller
+	out  []byte // what was printed since the last keys
+}
+
+func (s *story) read() {
+	b, err := io.ReadAll(s.tm.Output())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.out = append(s.out, b...)
 }
 
 func (s *story) keys(keys ...string) {
+	s.read()
+	s.out = nil
 	for _, k := range keys {
 		s.tm.Send(keyMsg(k))
 	}
@@ -33,11 +44,16 @@ func (s *story) typed(text string) {
 	}
 }
 
-// sees waits until the screen has shown a text.
+// sees waits until the screen has shown a text since the last keys.
 func (s *story) sees(what string) {
 	s.t.Helper()
-	teatest.WaitFor(s.t, s.tm.Output(), func(b []byte) bool { return bytes.Contains(b, []byte(what)) },
-		teatest.WithDuration(20*time.Second), teatest.WithCheckInterval(10*time.Millisecond))
+	deadline := time.Now().Add(20 * time.Second)
+	for s.read(); !bytes.Contains(s.out, []byte(what)); s.read() {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("never shows %q: %q", what, s.out)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // becomes waits until the instance's tasks are so.
@@ -54,6 +70,21 @@ func (s *story) becomes(what string, is func(*core.Snapshot) bool) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// remove deletes a replica by force, by its name.
+func (s *story) remove(id string) {
+	s.t.Helper()
+	s.keys("/")
+	s.typed("replica:" + id)
+	s.keys("enter", "D")
+	s.sees("Type the replica's name")
+	s.sees("What stays")
+	time.Sleep(graceTime + 50*time.Millisecond) // the dialog changed by itself
+	s.typed(id)
+	s.keys("tab", "enter")
+	s.becomes("removed", func(snap *core.Snapshot) bool { return snap.Replica(id) == nil })
+	s.keys("esc", "esc", "esc")
 }
 
 func TestStoryOfAReplica(t *testing.T) {
@@ -99,16 +130,7 @@ func TestStoryOfAReplica(t *testing.T) {
 		}
 	}
 
-	s.keys("/")
-	s.typed("replica:" + first.ID)
-	s.keys("enter", "D")
-	s.sees("Type the replica's name")
-	s.sees("What stays")
-	time.Sleep(graceTime + 50*time.Millisecond) // the dialog changed by itself
-	s.typed(first.ID)
-	s.keys("tab", "enter")
-	s.becomes("removed", func(snap *core.Snapshot) bool { return snap.Replica(first.ID) == nil })
-	s.keys("esc", "esc", "esc")
+	s.remove(first.ID) // it makes room for one that is created here
 
 	s.keys("n")
 	s.sees("New replica")
@@ -124,6 +146,7 @@ func TestStoryOfAReplica(t *testing.T) {
 	time.Sleep(graceTime + 50*time.Millisecond)
 	s.keys("enter")
 	s.becomes("replicating again", of("", 2, core.Running))
+	s.sees("caught up")
 	s.becomes("caught up", func(snap *core.Snapshot) bool {
 		n := 0
 		for i := range snap.Tasks {
@@ -154,7 +177,6 @@ func TestStoryOfAReplica(t *testing.T) {
 	s.sees("Restart 2 tasks")
 	s.keys("right", "enter")
 	s.becomes("running", of(id, 2, core.Running))
-	if _, err := io.Copy(io.Discard, s.tm.Output()); err != nil {
-		t.Fatal(err)
-	}
+	s.keys("esc", "esc", "esc")
+	s.remove(id)
 }
