@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"slices"
+	"strings"
 
 	tea "github.com/charmbracelet/bubbletea"
 
@@ -284,13 +285,27 @@ func (p *picker) body(a *app, w, h int) []string {
 	out := []string{option(0, p.all, a.text.PickAll), option(1, p.create, a.text.PickCreate), "",
 		a.newLine(w).gap(4).cell(dim, a.text.Col.Database, 16, false).gap(1).cell(dim, a.text.CountVgroupsHead, 7, true).
 			gap(2).put(dim, a.text.Col.Note).String()}
-	room := max(1, h-len(out)-2)
+	// What does not fit in its row is said below, of the database that is chosen.
+	var more []string
+	if i := p.at - 2; i >= 0 && i < len(p.found) {
+		if note, tok := p.note(a, &p.found[i]); width(note) > w-pickerNote {
+			for _, r := range wrap(note, w) {
+				more = append(more, a.newLine(w).put(tok, r).String())
+			}
+			more = append([]string{""}, more[:min(len(more), 3)]...)
+		}
+	}
+	room := max(1, h-len(out)-len(more)-2)
 	from := max(0, min(p.at-2-room+1, len(p.found)-room))
 	for i := from; i < len(p.found) && i < from+room; i++ {
 		out = append(out, p.row(a, i, w))
 	}
+	out = append(out, more...)
 	return append(out, "", a.newLine(w).put(dim, a.text.PickHelp).String())
 }
+
+// pickerNote is where the notes begin in a picker's rows.
+const pickerNote = 30
 
 func (a *app) box01(on bool) string {
 	if on {
@@ -299,25 +314,33 @@ func (a *app) box01(on bool) string {
 	return a.glyphs.off
 }
 
+// note says what would be wrong about a database.
+func (p *picker) note(a *app, c *core.Candidate) (string, token) {
+	switch {
+	case slices.Contains(p.here, c.Database):
+		return a.text.PickHere, dim
+	case !p.fit(c) && len(c.Problems) == 0:
+		return a.text.PickOnlySink, warn
+	case !p.fit(c):
+		return strings.Join(a.spokenAll(append(slices.Clone(c.Problems), c.Warnings...)), "; "), warn
+	case !c.AtSink:
+		return a.text.PickWillCreate, dim
+	case len(c.Warnings) > 0:
+		return strings.Join(a.spokenAll(c.Warnings), "; "), warn
+	}
+	return a.text.PickFit, dim
+}
+
 func (p *picker) row(a *app, i, w int) string {
 	c := &p.found[i]
 	l := a.newLine(w)
 	l.selected = p.at == i+2
-	tok, note, noteTok := plain, a.text.PickFit, dim
-	switch {
-	case slices.Contains(p.here, c.Database):
-		tok, note = dim, a.text.PickHere
-	case !p.fit(c):
-		tok, note, noteTok = dim, a.text.PickOnlySink, warn
-		if len(c.Problems) > 0 {
-			note = a.spoken(c.Problems[0])
-		}
-	case !c.AtSink:
-		note = a.text.PickWillCreate
-	case len(c.Warnings) > 0:
-		note, noteTok = a.spoken(c.Warnings[0]), warn
+	tok := plain
+	if !p.fit(c) {
+		tok = dim
 	}
+	note, noteTok := p.note(a, c)
 	l.put(accent, a.box01(p.all && p.fit(c) || p.chosen[c.Database])).gap(1)
-	l.cell(tok, clean(c.Database), 16, false).gap(1).cell(tok, grouped(int64(c.Vgroups)), 7, true).gap(2)
+	l.cell(tok, cutMiddle(clean(c.Database), 16, a.glyphs.tail), 16, false).gap(1).cell(tok, grouped(int64(c.Vgroups)), 7, true).gap(2)
 	return l.put(noteTok, note).String()
 }

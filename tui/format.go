@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -219,6 +220,9 @@ func spaces(n int) string {
 	return strings.Repeat(" ", n)
 }
 
+// quantity is a number and its unit, which stay on one line.
+var quantity = regexp.MustCompile(`(\d) ([smhd]|ms|[KMGTP]?B)\b`)
+
 // wrap breaks s into lines of at most w cells.
 func wrap(s string, w int) []string {
 	if w <= 0 {
@@ -227,9 +231,10 @@ func wrap(s string, w int) []string {
 	if width(s) <= w {
 		return []string{s}
 	}
-	lines := strings.Split(ansi.Wrap(s, w, ""), "\n")
+	bound := quantity.ReplaceAllString(s, "$1\u00a0$2")
+	lines := strings.Split(ansi.Wrap(bound, w, ""), "\n")
 	for i := range lines {
-		lines[i] = cut(strings.TrimRight(lines[i], " "), w, "")
+		lines[i] = cut(strings.TrimRight(strings.ReplaceAll(lines[i], "\u00a0", " "), " "), w, "")
 	}
 	return lines
 }

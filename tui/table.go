@@ -21,7 +21,8 @@ type column[R any] struct {
 	fill  bool   // takes what is left of the line
 	gap   int    // blanks in front
 	right bool
-	ends  bool // a name that is too long keeps its end as well as its beginning
+	// cut shortens what is too long, if not at its end.
+	cut func(s string, w int, tail string) string
 	// drop orders what goes when the window is narrow: the highest first. A
 	// column with 0 always stays.
 	drop int
@@ -348,8 +349,8 @@ func (t *table[R, K]) row(a *app, cols []placed[R], i, w int, style rowStyle) st
 		if style.stale {
 			v.tok = dim
 		}
-		if c.ends {
-			v.text = cutMiddle(v.text, c.w, a.glyphs.tail)
+		if c.cut != nil {
+			v.text = c.cut(v.text, c.w, a.glyphs.tail)
 		}
 		l.cell(v.tok, v.text, c.w, c.right)
 	}

@@ -88,17 +88,17 @@ func (a *app) taskColumns() []column[core.Task] {
 	lag := func(t *core.Task) int64 { return t.LagMS }
 	eta := func(t *core.Task) int64 { return t.EtaMS }
 	return []column[core.Task]{
-		{id: "replica", title: c.Replica, width: 8, keep: 12, most: 16, ends: true,
+		{id: "replica", title: c.Replica, width: 8, keep: 12, most: 16, cut: cutMiddle,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Replica), plain} },
 			order: byText(func(t *core.Task) string { return t.Replica })},
 		{id: "task", title: c.Task, width: 4, right: true, drop: 8,
 			draw:  func(t *core.Task) cell { return cell{strconv.Itoa(t.Number), dim} },
 			order: byNumber(func(t *core.Task) int64 { return int64(t.Number) })},
-		{id: "pair", title: c.Pair, width: 20, most: 48, drop: 5,
+		{id: "pair", title: c.Pair, width: 20, most: 48, drop: 5, cut: cutPair,
 			draw:  func(t *core.Task) cell { return cell{a.pair(t.Source, t.Sink), plain} },
 			order: byText(func(t *core.Task) string { return t.Source + " " + t.Sink }),
 			raw:   func(t *core.Task) string { return t.Source + " " + t.Sink }},
-		{id: "database", title: c.Database, width: 8, keep: 16, most: 24, ends: true,
+		{id: "database", title: c.Database, width: 8, keep: 16, most: 24, cut: cutMiddle,
 			draw:  func(t *core.Task) cell { return cell{clean(t.Database), plain} },
 			order: byText(func(t *core.Task) string { return t.Database })},
 		{id: "state", title: c.State, width: 14,
@@ -142,6 +142,22 @@ func (a *app) taskColumns() []column[core.Task] {
 // everywhere; the detail shows them whole.
 func (a *app) pair(source, sink string) string {
 	return host(source) + " " + a.glyphs.arrow + " " + host(sink)
+}
+
+// cutPair shortens both endpoints of a pair: their schemes go first.
+func cutPair(s string, w int, tail string) string {
+	words := strings.Fields(s)
+	if width(s) <= w || len(words) != 3 {
+		return cut(s, w, tail)
+	}
+	for i, word := range words {
+		if _, rest, found := strings.Cut(word, "://"); found {
+			words[i] = rest
+		}
+	}
+	room := w - width(words[1]) - 2
+	from := min(width(words[0]), max(room/2, room-width(words[2])))
+	return cut(words[0], from, tail) + " " + words[1] + " " + cut(words[2], room-from, tail)
 }
 
 func host(url string) string {

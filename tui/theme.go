@@ -33,6 +33,7 @@ type look struct {
 type palette struct {
 	looks     [tokens]look
 	selection string // background of the row under the cursor
+	ground256 string // the same where there are 256 colours: the nearest one may be loud
 	dimThere  string // the dim token on it: it must stay legible
 }
 
@@ -43,7 +44,7 @@ var palettes = map[string]palette{
 			accent: {hex: "#6cb6eb", ansi: "14"}, soft: {hex: "#4d7fa8", ansi: "6"}, ok: {hex: "#7fc98f", ansi: "2"},
 			warn: {hex: "#e5b567", ansi: "11"}, bad: {hex: "#f2777a", ansi: "9", attrs: "1"},
 		},
-		selection: "#263348", dimThere: "#a3abbf",
+		selection: "#263348", ground256: "236", dimThere: "#a3abbf",
 	},
 	"light": {
 		looks: [tokens]look{
@@ -51,7 +52,7 @@ var palettes = map[string]palette{
 			accent: {hex: "#0b63b5", ansi: "4"}, soft: {hex: "#7badde", ansi: "6"}, ok: {hex: "#1d7a3a", ansi: "2"},
 			warn: {hex: "#96600a", ansi: "3"}, bad: {hex: "#b3202a", ansi: "1", attrs: "1"},
 		},
-		selection: "#dbe7f5", dimThere: "#4b5565",
+		selection: "#dbe7f5", ground256: "254", dimThere: "#4b5565",
 	},
 	// Blue and orange with different lightness: told apart with any of the
 	// common colour vision deficiencies, on dark and on light grounds.
@@ -59,9 +60,9 @@ var palettes = map[string]palette{
 		looks: [tokens]look{
 			plain: {}, strong: {attrs: "1"}, dim: {hex: "#868e9c", attrs: "2"},
 			accent: {hex: "#56b4e9", ansi: "14"}, soft: {hex: "#4487b0", ansi: "6"}, ok: {hex: "#2f9fe0", ansi: "12"},
-			warn: {hex: "#e6a817", ansi: "11"}, bad: {hex: "#e8743b", ansi: "13", attrs: "1;4"},
+			warn: {hex: "#e6a817", ansi: "11"}, bad: {hex: "#e8743b", ansi: "13", attrs: "1"},
 		},
-		selection: "#3a4252", dimThere: "#b4bac4",
+		selection: "#3a4252", ground256: "238", dimThere: "#b4bac4",
 	},
 }
 
@@ -97,7 +98,11 @@ func newTheme(name string, depth termenv.Profile, darkGround bool) *theme {
 			t.open[1][tok] = sgr(join("7", strings.TrimPrefix(p.looks[tok].attrs, "2")))
 			continue
 		}
-		t.open[1][tok] = sgr(join(depth.Color(p.selection).Sequence(true), seq))
+		ground := p.selection
+		if depth == termenv.ANSI256 {
+			ground = p.ground256
+		}
+		t.open[1][tok] = sgr(join(depth.Color(ground).Sequence(true), seq))
 	}
 	return t
 }

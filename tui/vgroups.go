@@ -129,7 +129,7 @@ func linesOfTrouble(t *core.Task, w int) int {
 	if t.State != core.Failed && t.State != core.Interrupted {
 		return 1
 	}
-	return min(troubleLines, 1+(len(t.Note)+20)/(w-8))
+	return min(troubleLines, 1+(len(t.Note)+50)/(w-8))
 }
 
 // idleAfter is how long nothing must have come for a task to be called idle.
