@@ -56,6 +56,12 @@ type Audit struct {
 	Databases []DatabaseAudit `json:"databases"`
 }
 
+// TaskAudit is the part of an audit that a task is concerned with, in short.
+type TaskAudit struct {
+	State AuditState `json:"state"`
+	Text  string     `json:"text"` // what it is at, or how it ended
+}
+
 // DatabaseAudit is what is known of one database.
 type DatabaseAudit struct {
 	Database string     `json:"database"`

@@ -98,7 +98,10 @@ type Task struct {
 	// -1 if it keeps its WAL for ever, 0 if not known.
 	WALRetentionS int64    `json:"wal_retention_s"`
 	Warnings      []string `json:"warnings,omitempty"` // what is fit for now, but not for long
-	Quarantined   int      `json:"quarantined"`        // messages that the sink refused and that wait in quarantine
+	// Audit is the verify or the repair that it is in, or was in last since the
+	// instance started; nil if there was none.
+	Audit       *TaskAudit `json:"audit,omitempty"`
+	Quarantined int        `json:"quarantined"` // messages that the sink refused and that wait in quarantine
 }
 
 // Key names the task within its instance.

@@ -41,6 +41,8 @@ var actions = []action{
 	{id: "remove", keys: []string{"D"}, scope: scopeTask, acts: true, foot: 4},
 	{id: "new", keys: []string{"n"}, scope: scopeList, acts: true, foot: 5},
 	{id: "add", keys: []string{"a"}, scope: scopeTask, acts: true, foot: 11},
+	{id: "verify", keys: []string{"V"}, scope: scopeTask, foot: 19},
+	{id: "repair", keys: []string{"R"}, scope: scopeTask, acts: true, foot: 20},
 	{id: "detail", keys: []string{"enter"}, scope: scopeList, foot: 8},
 	{id: "mark", keys: []string{" "}, scope: scopeList, foot: 12},
 	{id: "unmark", keys: []string{"u"}, scope: scopeList},
@@ -84,6 +86,7 @@ func (a *app) handlers() map[actionID]func() tea.Cmd {
 	}
 	return map[actionID]func() tea.Cmd{
 		"start": a.askStart, "stop": a.askStop, "restart": a.askRestart, "remove": a.askRemove,
+		"verify": a.askVerify, "repair": a.askRepair,
 		"new": a.openForm, "add": a.openAdd,
 		"detail": a.openDetail, "mark": a.mark, "unmark": a.unmark,
 		"filter": a.openFilter, "sort": a.openSort, "pane": a.nextPane,

@@ -167,6 +167,13 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 	if t.Rate.Rows >= 0 {
 		f[5].value += ", " + metric(t.Rate.Rows, "rows/s")
 	}
+	if t.Audit != nil {
+		tok := plain
+		if t.Audit.State.Over() && t.Audit.State != core.AuditEqual {
+			tok = warn
+		}
+		f = append(f, fact{a.text.Audited, a.spoken(t.Audit.Text), tok})
+	}
 	for _, warning := range t.Warnings {
 		f = append(f, fact{a.text.Warning, a.spoken(warning), warn})
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // spokenIn are the packages whose words reach the console as notes and events.
-var spokenIn = []string{"../core", "../core/engine", "../core/taos", "../core/control"}
+var spokenIn = []string{"../core", "../core/engine", "../core/taos", "../core/control", "../core/audit"}
 
 // spoken collects what an instance may say: steps, and the parts of its errors
 // and events, each with {} for what differs.
@@ -89,7 +89,7 @@ func words(n ast.Node) []ast.Expr {
 	case *ast.CallExpr:
 		if s, ok := n.Fun.(*ast.SelectorExpr); ok {
 			switch {
-			case s.Sel.Name == "doing" && len(n.Args) == 1:
+			case s.Sel.Name == "step" && len(n.Args) > 0, s.Sel.Name == "doing" && len(n.Args) == 1:
 				out = append(out, n.Args[0])
 			case s.Sel.Name == "say" && len(n.Args) > 2:
 				out = append(out, n.Args[2])

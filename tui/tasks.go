@@ -377,6 +377,9 @@ func (a *app) note(t *core.Task, w int) string {
 	if t.State == core.Interrupted {
 		retry = a.retry(t)
 	}
+	if t.Note == "" && retry == "" && t.Audit != nil && !t.Audit.State.Over() {
+		return a.brief(t.Audit.Text, w)
+	}
 	if t.Note == "" && retry == "" && len(t.Warnings) > 0 {
 		return a.brief(t.Warnings[0], w)
 	}

@@ -41,6 +41,8 @@ type text struct {
 	Dismiss, ReadOnlyRefused, RefreshIs, FilterHelp, NoSuchAction, AndMore                string
 	Cancel, StopTitle, StopSays, StopDo, RestartTitle, RestartSays, RestartDo             string
 	Restarting, WALKeeps, OneReplica, RemoveTitle, RemoveStops, RemoveAsking              string
+	VerifyTitle, VerifySays, VerifyDo, Verifying, RepairTitle, RepairSays, RepairDo       string
+	Repairing, RepairWins, RepairGap, Audited                                             string
 	RemoveKept, RemoveLeft, TypeName, RemoveDo                                            string
 	QuitTitle, QuitSays, QuitKeep, QuitKeepSays, QuitStop, QuitStopSays                   string
 	QuitDemo, QuitDemoDo, HandingOver                                                     string

@@ -41,6 +41,24 @@ func (r *auditRun) report() *core.Audit {
 	return &doc
 }
 
+// brief is what concerns one task.
+func (r *auditRun) brief(at int) *core.TaskAudit {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d, kind := r.doc.Databases[at], r.doc.Kind
+	if r.job != nil && r.at == at {
+		d = r.job.Report()
+	}
+	text := kind + ": " + string(d.State)
+	switch {
+	case d.State.Over():
+		text = kind + ": " + summary(kind, &d)
+	case d.Step != "":
+		text = kind + ": " + d.Step
+	}
+	return &core.TaskAudit{State: d.State, Text: text}
+}
+
 // begin makes a job the one that is reported; end keeps what came out.
 func (r *auditRun) begin(at int, j *audit.Job) {
 	r.mu.Lock()
@@ -91,6 +109,11 @@ func (e *Engine) beginAudit(kind string, req core.RepairRequest) (*core.Audit, e
 		return nil, refusal
 	}
 	e.audits[req.ID] = run
+	for i, t := range tasks {
+		t.mu.Lock()
+		t.audited, t.auditAt = run, i
+		t.mu.Unlock()
+	}
 	e.wg.Go(func() { e.audit(ctx, run, r, tasks, req) })
 	e.mu.Unlock()
 	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: kind + ": started"})

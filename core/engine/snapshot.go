@@ -171,8 +171,11 @@ func (t *task) report(now time.Time) core.Task {
 		QueueLimit:  int64(t.e.cfg.Engine.QueueBytes),
 		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}
-	p := t.pump
+	p, run, at := t.pump, t.audited, t.auditAt
 	t.mu.Unlock()
+	if run != nil {
+		out.Audit = run.brief(at)
+	}
 	t.meter.fill(&out, now)
 	if p != nil {
 		out.QueueBytes = p.queued()

@@ -50,7 +50,9 @@ type task struct {
 	retry   core.Retry
 	facts   facts
 	pump    *pump
-	urgent  bool // to be persisted with the next flush, whatever kind it is
+	audited *auditRun // the last verify or repair; nil: none since the instance started
+	auditAt int       // its place in it
+	urgent  bool      // to be persisted with the next flush, whatever kind it is
 	// unsavedNotes says that the notes in rec (Echoes and those below them)
 	// differ from what is on disk.
 	unsavedNotes bool
