@@ -53,6 +53,13 @@ type Subscription struct {
 	End      int64  // Unknown if not reported
 }
 
+// Consumer is a member of a consumer group.
+type Consumer struct {
+	Client string // what it calls itself
+	// Rebalanced is when the server last gave it vgroups or took some away.
+	Rebalanced time.Time
+}
+
 // Table describes a super table, or a table, for comparison.
 type Table struct {
 	Name    string

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,5 +116,209 @@ func (l *load) catchesUp(s *side) {
 			}
 		}
 		return true, ""
+	})
+}
+
+// TestSharedGroupChanges has two instances read a backlog of changes that
+// destroy, each its own vgroups' copies of them, while rows of super tables that
+// were dropped and made anew come late in one vgroup and early in another.
+func TestSharedGroupChanges(t *testing.T) {
+	for _, n := range []int{2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { sharedChanges(e, n) })
+		})
+	}
+}
+
+func sharedChanges(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	ins := []*instance{e.runInstance(), e.runInstance()}
+	ids := []string{ins[0].shared(db, "grid", e.a, e.b), ins[1].shared(db, "grid", e.a, e.b)}
+	e.ownedBy(db, ins, ids)
+	each := func(f func(in *instance, id string)) {
+		for i, in := range ins {
+			f(in, ids[i])
+		}
+	}
+	for _, live := range []bool{false, true} {
+		if !live {
+			each(func(in *instance, id string) {
+				if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
+					e.Fatal(err)
+				}
+				in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+			})
+		}
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int, h int)")
+		rows := func(round int, values string, tags string) {
+			for c := range 12 {
+				e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%s) values(%d,%s)", db, c, db, tags, loadEpoch+round, values))
+			}
+		}
+		rows(0, "1,2", "1,1")
+		e.exec(e.a, "alter table "+db+".st drop column v")
+		rows(1, "3", "1,1")
+		e.exec(e.a, "alter table "+db+".st add column v double")
+		rows(2, "4,4.5", "1,1")
+		e.exec(e.a, "alter table "+db+".st drop tag h")
+		rows(3, "5,5.5", "1")
+		e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
+		rows(4, "6,6.5", "2")
+		if !live {
+			each(func(in *instance, id string) { in.begin(core.StartRequest{ID: id}) })
+		}
+		each(func(in *instance, id string) { in.caughtUp(id) })
+		each(func(in *instance, id string) { in.caughtUp(id) })
+		e.equal(e.a, e.b, db)
+		if rows := e.rowsOf(e.b, db); rows != 12 {
+			e.Errorf("%d rows at the sink of 12", rows)
+		}
+		e.exec(e.a, "drop table "+db+".st")
+		each(func(in *instance, id string) { in.caughtUp(id) })
+		each(func(in *instance, id string) { in.caughtUp(id) })
+		e.equal(e.a, e.b, db)
+	}
+	e.staysAtRest(db)
+}
+
+// TestSharedGroupEchoes drops tables and makes them anew while both directions
+// are shared by two instances, of which one is killed between the announcement
+// of a drop and the drop itself, as often as that happens.
+func TestSharedGroupEchoes(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 3, "b": 2}}, e.a, e.b)
+		ins := []*instance{e.runProcess(), e.runProcess()}
+		var there, back []string
+		for _, in := range ins {
+			there = append(there, in.shared(db, "grid", e.a, e.b))
+			back = append(back, in.shared(db, "grid", e.b, e.a))
+		}
+		e.ownedBy(db, ins, there)
+		e.ownedBy(db, ins, back)
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
+		const rounds = 12
+		for round := range rounds {
+			if round%4 == 2 {
+				ins[round/4%2].kill()
+			}
+			for c := range 3 {
+				child, plain := fmt.Sprintf("%s.c%d", db, c), fmt.Sprintf("%s.n%d", db, c)
+				e.exec(e.a,
+					fmt.Sprintf("create table %s using %s.st tags(%d)", child, db, round),
+					fmt.Sprintf("create table %s(ts timestamp, v int)", plain))
+				for _, table := range []string{child, plain} {
+					e.exec(e.a, fmt.Sprintf("insert into %s values(%d,%d)", table, loadEpoch+round, round))
+					if round < rounds-1 {
+						e.exec(e.a, "drop table "+table)
+					}
+				}
+			}
+			if round%4 == 2 {
+				ins[round/4%2].launch()
+			}
+		}
+		e.ownedBy(db, ins, there)
+		e.ownedBy(db, ins, back)
+		for range 2 {
+			for i, in := range ins {
+				in.caughtUp(there[i], back[i])
+			}
+		}
+		e.equal(e.a, e.b, db)
+		if n := e.rowsOf(e.a, db); n != 6 {
+			e.Errorf("%d rows are left at a of 6", n)
+		}
+		e.staysAtRest(db)
+	})
+}
+
+// TestSharedGroupTags sets tags of child tables, which takes a new consumer
+// group. The member that comes to it says that it must be alone, loses nothing
+// until it is, and then makes the group anew.
+func TestSharedGroupTags(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 4}}, e.a, e.b)
+		e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int)", db))
+		ins := []*instance{e.runInstance(), e.runInstance()}
+		ids := []string{ins[0].shared(db, "grid", e.a, e.b), ins[1].shared(db, "grid", e.a, e.b)}
+		e.ownedBy(db, ins, ids)
+		rows := 0
+		write := func() {
+			rows++
+			for c := range 8 {
+				e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d) values(%d,%d)", db, c, db, c, loadEpoch+rows, rows))
+			}
+		}
+		write()
+		for c := range 8 {
+			e.exec(e.a, fmt.Sprintf("alter table %s.c%d set tag g = %d", db, c, 10+c))
+		}
+		write()
+		for i, in := range ins {
+			key := core.TaskKey{Replica: ids[i], Database: db}
+			e.waitUntil("the members say that they must be alone", func() (bool, string) {
+				snap, err := in.Snapshot(e.Context())
+				if err != nil {
+					return false, err.Error()
+				}
+				said := strings.Join(snap.Task(key).Warnings, "; ")
+				return strings.Contains(said, "that takes its only member"), said
+			})
+		}
+		if _, err := ins[1].Stop(e.Context(), core.TargetRequest{ID: ids[1], Actor: testActor}); err != nil {
+			e.Fatal(err)
+		}
+		e.waitUntil("everything has arrived", func() (bool, string) {
+			n, err := e.b.sql.run(e.Context(), "select count(*) from "+db+".st")
+			return err == nil && n[0][0] == fmt.Sprint(8*rows), fmt.Sprint(n, err)
+		})
+		ins[0].caughtUp(ids[0])
+		e.equal(e.a, e.b, db)
+		ins[1].begin(core.StartRequest{ID: ids[1]})
+		e.ownedBy(db, ins, ids)
+		write()
+		for range 2 {
+			ins[0].caughtUp(ids[0])
+			ins[1].caughtUp(ids[1])
+		}
+		e.equal(e.a, e.b, db)
+		e.staysAtRest(db)
+	})
+}
+
+// TestCopiedStateDirectory starts a second process on a copy of a state
+// directory. It stays out of the first one's groups, says why, and goes on when
+// the first one has gone.
+func TestCopiedStateDirectory(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 4}}, e.a, e.b)
+		e.exec(e.a, loadSchema(db))
+		one := e.runInstance()
+		id := one.replicate(e.a, e.b, db)
+		one.caughtUp(id)
+		one.shutdown()
+		two := &instance{env: e, dir: stateDir(e)}
+		if err := os.CopyFS(two.dir, os.DirFS(one.dir)); err != nil {
+			e.Fatal(err)
+		}
+		one.launch()
+		one.waitState(core.TaskKey{Replica: id, Database: db}, core.Running)
+		l := e.startLoad(e.a, db, "t", 8)
+		two.launch()
+		e.Cleanup(func() {
+			if two.halt != nil {
+				two.shutdown()
+			}
+		})
+		refused := two.waitState(core.TaskKey{Replica: id, Database: db}, core.Interrupted)
+		if !strings.Contains(refused.Note, "runs on a copy of the state directory") {
+			e.Errorf("the second process says: %s", refused.Note)
+		}
+		l.stop()
+		one.caughtUp(id)
+		l.arrived(e.b)
+		one.shutdown()
+		two.caughtUp(id)
+		e.equal(e.a, e.b, db)
 	})
 }

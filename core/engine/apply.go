@@ -31,9 +31,6 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
-		if err := w.learnGone(ctx, m, nil); err != nil {
-			return false, err
-		}
 		if m = w.livingRows(m); m == nil {
 			return true, nil
 		}
@@ -50,9 +47,6 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {
 			return false, refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
 		}
-	}
-	if err := w.learnGone(ctx, m, j.metas[j.next:]); err != nil {
-		return false, err
 	}
 	for ; j.next < len(j.metas); j.next++ {
 		if done, err := w.applyInTurn(ctx, &j.metas[j.next], m); !done || err != nil {

@@ -18,6 +18,9 @@ const (
 	// copiesSpread is how much later than the first copy a server may log the
 	// others: only ends of the WAL that are seen after it count.
 	copiesSpread = time.Second
+	// toldLate is how old what a server tells of other members may be: it hears
+	// from them every three seconds.
+	toldLate = 6 * time.Second
 	// changesKept bounds how many changes are remembered as applied. A copy of
 	// a forgotten one is applied again, which changes nothing.
 	changesKept = 10000
@@ -38,6 +41,7 @@ type changes struct {
 
 	mu     sync.Mutex
 	reader map[int32]*worker // who reads each vgroup
+	others map[int32]bool    // vgroups that members of other instances read
 	done   map[changeKey]bool
 	waits  []*changeWaiting         // oldest first
 	held   map[int32]*changeWaiting // by vgroup: what its writer is stopped at
@@ -58,8 +62,11 @@ type changeWaiting struct {
 	here  map[int32]bool  // the vgroups that have come to their copy
 	ends  map[int32]int64 // where their WALs ended when the wait had begun
 	clear map[int32]place // where a vgroup without a copy had reached that end
-	early string          // why it is over although somebody is missing
-	over  bool            // applied
+	// passed are the vgroups of other members that have read up to that end. Most
+	// of the time they have written what was in front of it by then.
+	passed map[int32]bool
+	early  string // why it is over although somebody is missing
+	over   bool   // applied
 }
 
 // place is a message that a worker was handed.
@@ -117,7 +124,7 @@ func (c *changes) arrive(t *task, vgroup int32, meta *raw.Meta) verdict {
 		i = len(c.waits)
 		c.waits = append(c.waits, &changeWaiting{
 			key: key, what: raw.Describe(*meta), since: c.clock.Now(),
-			here: map[int32]bool{}, ends: map[int32]int64{}, clear: map[int32]place{},
+			here: map[int32]bool{}, ends: map[int32]int64{}, clear: map[int32]place{}, passed: map[int32]bool{},
 		})
 	}
 	wt := c.waits[i]
@@ -160,6 +167,11 @@ func (c *changes) ready(wt *changeWaiting) bool {
 		missing = append(missing, fmt.Sprint(vg))
 		at := c.held[vg]
 		crossed = crossed && at != nil && !at.over
+	}
+	for vg := range c.others {
+		if c.reader[vg] == nil && !wt.here[vg] && !wt.passed[vg] {
+			missing, crossed = append(missing, fmt.Sprint(vg)), false
+		}
 	}
 	switch {
 	case len(missing) == 0:
@@ -266,6 +278,34 @@ func (c *changes) sampled(w *worker, assigned []core.Assignment, at map[int32]in
 			pos, ok := at[a.Vgroup]
 			if was := wt.clear[a.Vgroup]; ok && pos >= wt.ends[a.Vgroup] && was.w != w {
 				wt.clear[a.Vgroup] = place{w, w.handed}
+			}
+		}
+	}
+	if len(c.waits) > 0 {
+		c.wake()
+	}
+}
+
+// elsewhere takes the server's view of the vgroups that members of other
+// instances read. They wait for nobody here: each applies its own copy.
+func (c *changes) elsewhere(list []core.Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.others = map[int32]bool{}
+	for _, s := range list {
+		c.others[s.Vgroup] = true
+	}
+	now := c.clock.Now()
+	for _, wt := range c.waits {
+		if now.Sub(wt.since) < toldLate {
+			continue
+		}
+		for _, s := range list {
+			if _, known := wt.ends[s.Vgroup]; !known && s.End != core.Unknown {
+				wt.ends[s.Vgroup] = s.End
+			}
+			if end, known := wt.ends[s.Vgroup]; known && s.Position >= end {
+				wt.passed[s.Vgroup] = true
 			}
 		}
 	}

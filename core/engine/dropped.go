@@ -61,9 +61,9 @@ func appendBounded[T any](list []T, v T) []T {
 func (t *task) outlived(meta *raw.Meta) bool {
 	switch {
 	case meta.Super != nil:
-		return t.isGone(meta.Super.SUID)
+		return t.droppedBefore(meta.Super.SUID)
 	case meta.Delete != nil:
-		return meta.Delete.SUID != 0 && t.isGone(meta.Delete.SUID)
+		return meta.Delete.SUID != 0 && t.droppedBefore(meta.Delete.SUID)
 	}
 	return false
 }
@@ -71,7 +71,7 @@ func (t *task) outlived(meta *raw.Meta) bool {
 // livingTables leaves the children of dropped super tables out of a creation
 // of tables. Created by name they would become children of a new super table.
 func (t *task) livingTables(meta *raw.Meta) (item raw.Item, any bool) {
-	living := slices.DeleteFunc(slices.Clone(meta.Tables), func(n raw.NewTable) bool { return t.isGone(n.SUID) })
+	living := slices.DeleteFunc(slices.Clone(meta.Tables), func(n raw.NewTable) bool { return t.droppedBefore(n.SUID) })
 	if len(living) == len(meta.Tables) {
 		return meta.Item, true
 	}
@@ -101,7 +101,7 @@ func (w *worker) livingRows(m *core.Message) *core.Message {
 	dropped := 0
 	for _, n := range created {
 		switch {
-		case t.isGone(n.SUID):
+		case t.droppedBefore(n.SUID):
 			dropped++
 			gone[n.Name] = true
 		case !written[n.Name]:

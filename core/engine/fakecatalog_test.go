@@ -92,7 +92,7 @@ func (c *fakeCatalog) WALEnds(_ context.Context, db string) (map[int32]int64, bo
 	return out, true, nil
 }
 
-func (c *fakeCatalog) Consumers(context.Context, string, string) (map[string]string, error) {
+func (c *fakeCatalog) Consumers(context.Context, string, string) (map[string]core.Consumer, error) {
 	return nil, nil
 }
 func (c *fakeCatalog) ClusterID(context.Context) (string, error) { return "1", nil }

@@ -22,6 +22,11 @@ import (
 // seen to own within the last few seconds, and a new owner waits for longer than
 // that before it writes. Only the lengths of intervals count: the clocks of the
 // instances need not agree.
+//
+// Why no two write at once: who writes at some moment has seen the vgroup as its
+// own 6 s before or earlier, and again less than 5 s before, and the server had
+// not rebalanced it in between. So it owned the vgroup 5.5 s before that moment,
+// and only one can have.
 
 const (
 	// lookEvery is the pace of the looks. goodFor is how long the sight of a vgroup
@@ -94,9 +99,12 @@ func parseClient(id string) (client, bool) {
 // tenure is the time for which one worker owns one vgroup.
 type tenure struct {
 	worker int
-	since  time.Time // when the answer came that first showed it
-	from   int64     // where its reader began; set before a message is handed on
+	from   int64 // where its reader began; set before a message is handed on
 	over   atomic.Bool
+
+	// Guarded by members.mu:
+	since      time.Time // when the answer came that showed it first since
+	rebalanced time.Time // what the consumer was given last
 }
 
 // members is a pump's knowledge of a shared group.
@@ -149,17 +157,25 @@ func (m *members) see(ctx context.Context) error {
 		return err
 	}
 	alone := true
-	for _, id := range clients {
-		c, known := parseClient(id)
+	for _, member := range clients {
+		c, known := parseClient(member.Client)
 		alone = alone && known && c.run == p.e.clients.run
 	}
 	answered := p.e.clock.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if answered.Sub(m.checked) >= goodFor {
+		// Somebody else may have owned them meanwhile, and have written.
+		for vg := range m.owned {
+			m.end(vg)
+		}
+	}
 	seen := map[int32]bool{}
+	var elsewhere []core.Subscription
 	for _, s := range subs {
 		seen[s.Vgroup] = true
-		c, known := parseClient(clients[s.Consumer])
+		member := clients[s.Consumer]
+		c, known := parseClient(member.Client)
 		mine := known && c.pump == p.client
 		t := m.owned[s.Vgroup]
 		if t != nil && (!mine || t.worker != c.worker) {
@@ -167,11 +183,18 @@ func (m *members) see(ctx context.Context) error {
 			t = nil
 		}
 		if mine && t == nil {
-			m.owned[s.Vgroup] = &tenure{worker: c.worker, since: answered, from: core.Unknown}
+			t = &tenure{worker: c.worker, from: core.Unknown}
+			m.owned[s.Vgroup] = t
+		}
+		if mine && (t.since.IsZero() || !t.rebalanced.Equal(member.Rebalanced)) {
+			t.since, t.rebalanced = answered, member.Rebalanced
 		}
 		owner := c.instance
 		if s.Consumer != "" && !known {
 			owner = "?"
+		}
+		if !mine {
+			elsewhere = append(elsewhere, s)
 		}
 		p.t.meter.owner(s, owner, mine)
 	}
@@ -180,6 +203,7 @@ func (m *members) see(ctx context.Context) error {
 			m.end(vg)
 		}
 	}
+	p.changes.elsewhere(elsewhere)
 	m.checked, m.alone = asked, alone
 	return nil
 }
@@ -240,8 +264,8 @@ func (m *members) await(ctx context.Context, t *tenure) error {
 	}
 }
 
-// owners returns a group's progress and the names of its consumers by id.
-func (p *pump) owners(ctx context.Context) ([]core.Subscription, map[string]string, error) {
+// owners returns a group's progress and, as of after that, its consumers by id.
+func (p *pump) owners(ctx context.Context) ([]core.Subscription, map[string]core.Consumer, error) {
 	subs, err := p.plan.catalog.Subscriptions(ctx, p.plan.topic)
 	if err != nil {
 		return nil, nil, err
@@ -270,12 +294,12 @@ func (p *pump) stranger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range clients {
-		if c, known := parseClient(id); known && c.run != p.e.clients.run {
+	for _, member := range clients {
+		if c, known := parseClient(member.Client); known && c.run != p.e.clients.run {
 			return &core.Error{
 				Class: core.ClassRetry,
 				Op:    fmt.Sprintf("subscribe to topic %s at %s", p.plan.topic, p.plan.sourceName),
-				Text:  fmt.Sprintf("another process, %s, is in this instance's consumer group: it runs on a copy of the state directory, and each would get some of the vgroups", id),
+				Text:  fmt.Sprintf("another process, %s, is in this instance's consumer group: it runs on a copy of the state directory, and each would get some of the vgroups", member.Client),
 				Hint:  "stop one of them; to share a group on purpose, give each a state directory of its own and the same group_name",
 			}
 		}

@@ -84,8 +84,8 @@ type Catalog interface {
 	Topic(ctx context.Context, name string) (*core.Topic, error)
 	// Subscriptions lists the groups of a topic, vgroup by vgroup.
 	Subscriptions(ctx context.Context, topic string) ([]core.Subscription, error)
-	// Consumers maps the ids of a group's consumers to what they call themselves.
-	Consumers(ctx context.Context, topic, group string) (map[string]string, error)
+	// Consumers lists the members of a group by their ids.
+	Consumers(ctx context.Context, topic, group string) (map[string]core.Consumer, error)
 	// ClusterID tells one server, or cluster of them, from all others.
 	ClusterID(ctx context.Context) (string, error)
 	// WALEnds returns the end (exclusive) of each vgroup's WAL without a

@@ -56,7 +56,6 @@ type worker struct {
 	before      map[int32]int64 // the offset of the last message that was applied, by vgroup
 	tenure      *tenure         // of the vgroup whose message is being applied
 	last        map[int32]*tenure
-	living      living
 
 	tenures  map[int32]*tenure // of the vgroups that are read
 	assigned []core.Assignment

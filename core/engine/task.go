@@ -62,7 +62,6 @@ type task struct {
 	// are those of them whose table the sink did not have.
 	tagged, missed []uint64
 	scaling        scaling
-	gone           map[int64]bool // super tables, see living.go
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew

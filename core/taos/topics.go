@@ -83,16 +83,17 @@ func (c *catalog) Subscriptions(ctx context.Context, topic string) ([]core.Subsc
 }
 
 // Consumers implements engine.Catalog.
-func (c *catalog) Consumers(ctx context.Context, topic, group string) (map[string]string, error) {
+func (c *catalog) Consumers(ctx context.Context, topic, group string) (map[string]core.Consumer, error) {
 	rows, err := c.query(ctx, fmt.Sprintf("list the consumers of topic %q", topic),
 		"select * from performance_schema.perf_consumers where consumer_group="+QuoteString(group))
 	if err != nil {
 		return nil, err
 	}
-	out := make(map[string]string, len(rows))
+	out := make(map[string]core.Consumer, len(rows))
 	for _, r := range rows {
 		if r.text("topics") == topic {
-			out[r.text("consumer_id")] = r.text("client_id")
+			at, _ := r["rebalance_time"].(time.Time)
+			out[r.text("consumer_id")] = core.Consumer{Client: r.text("client_id"), Rebalanced: at}
 		}
 	}
 	return out, nil

@@ -1,0 +1,140 @@
+package engine
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"tdreplica/config"
+	"tdreplica/core"
+	"tdreplica/core/store"
+)
+
+// council is a server that tells who owns the one vgroup of a shared group. Each
+// answer takes its time, before and after the server looks.
+type council struct {
+	fakeCatalog
+	clock  *stoppedClock
+	owner  string // the client that owns it; empty: nobody
+	moved  time.Time
+	delays func() time.Duration
+	fail   error
+}
+
+func (c *council) Subscriptions(context.Context, string) ([]core.Subscription, error) {
+	c.clock.now = c.clock.now.Add(c.delays())
+	s := core.Subscription{Group: "grid", Vgroup: 2, Consumer: c.owner, Position: 5, End: 9}
+	c.clock.now = c.clock.now.Add(c.delays())
+	return []core.Subscription{s}, c.fail
+}
+
+func (c *council) Consumers(context.Context, string, string) (map[string]core.Consumer, error) {
+	c.clock.now = c.clock.now.Add(c.delays())
+	return map[string]core.Consumer{c.owner: {Client: c.owner, Rebalanced: c.moved}}, c.fail
+}
+
+// member is a pump of an instance of its own that asks the council.
+func (c *council) member(t *testing.T) *members {
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	e, err := New(Options{Config: config.Default(), Store: s, Clock: c.clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk := newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+	p := newPump(tk)
+	p.plan = &plan{catalog: c, topic: "tdr_power", group: "grid", shared: true}
+	return newMembers(p)
+}
+
+// TestOneMemberWrites moves a vgroup between two members that look when they
+// please, and slowly, and sometimes in vain: never may both write.
+func TestOneMemberWrites(t *testing.T) {
+	c := &council{clock: &stoppedClock{time.Unix(1000, 0)}}
+	one, two := c.member(t), c.member(t)
+	wrote := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		c.delays = func() time.Duration {
+			return time.Duration(rapid.IntRange(0, 900).Draw(rt, "delay")) * time.Millisecond
+		}
+		last := map[*members]*tenure{}
+		for range 60 {
+			switch rapid.IntRange(0, 5).Draw(rt, "step") {
+			case 0:
+				c.owner = rapid.SampledFrom([]string{"", one.p.client + "/0", two.p.client + "/0", two.p.client + "/1"}).Draw(rt, "owner")
+				c.moved = c.moved.Add(time.Second)
+			case 1:
+				c.fail = rapid.SampledFrom([]error{nil, errHalted}).Draw(rt, "answer")
+			case 2:
+				c.clock.now = c.clock.now.Add(time.Duration(rapid.IntRange(0, 4000).Draw(rt, "pause")) * time.Millisecond)
+			case 3, 4:
+				_ = one.see(t.Context())
+			default:
+				_ = two.see(t.Context())
+			}
+			writers := 0
+			for _, m := range []*members{one, two} {
+				for worker := range 2 {
+					if tn := m.vgroups(worker)[2]; tn != nil {
+						last[m] = tn
+					}
+				}
+				// What is queued keeps the tenure that it was read in.
+				if tn := last[m]; tn != nil && m.mayWrite(tn) {
+					writers++
+				}
+			}
+			if wrote += writers; writers > 1 {
+				rt.Fatal("both members may write")
+			}
+		}
+	})
+	if wrote == 0 {
+		t.Error("nobody ever could write")
+	}
+}
+
+// TestHeldCommits says up to where a vgroup may be committed for its notes' sake.
+func TestHeldCommits(t *testing.T) {
+	now := time.Unix(10_000, 0)
+	for name, c := range map[string]struct {
+		rec  store.Task
+		want int64
+	}{
+		"no notes":           {store.Task{}, 50},
+		"of another vgroup":  {store.Task{Echoes: []store.Echo{{Vgroup: 3, Announced: 20, Before: 19, At: now}}, Rewinds: map[int32]int64{3: 7}}, 50},
+		"a drop to come":     {store.Task{Echoes: []store.Echo{{Vgroup: 2, Announced: 20, Before: 19, At: now}}}, 19},
+		"a drop behind":      {store.Task{Echoes: []store.Echo{{Vgroup: 2, Announced: 20, Before: 19, Swallowed: 51, At: now}}}, 19},
+		"a drop that passed": {store.Task{Echoes: []store.Echo{{Vgroup: 2, Announced: 20, Before: 19, Swallowed: 50, At: now}}}, 50},
+		"never dropped":      {store.Task{Echoes: []store.Echo{{Vgroup: 2, Announced: 20, Before: 19, At: now.Add(-holdFor)}}}, 50},
+		"tags announced":     {store.Task{Announced: map[int32]int64{2: 31}}, 31},
+		"to be read again":   {store.Task{Rewinds: map[int32]int64{2: 12}, Announced: map[int32]int64{2: 31}}, 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := (&task{rec: c.rec}).held(2, 50, now); got != c.want {
+				t.Errorf("held at %d, not %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestClientsAreKnownByTheirNames(t *testing.T) {
+	mine := newClients("site a/1.example", "abc234")
+	c, ok := parseClient(mine.next() + "/3")
+	if !ok || c.instance != "site-a-1.example/abc234" || c.run != mine.run || c.worker != 3 {
+		t.Errorf("parsed %+v, %v", c, ok)
+	}
+	if again, _ := parseClient(mine.next() + "/3"); again.pump == c.pump {
+		t.Error("two pumps have one name")
+	}
+	for _, other := range []string{"", "tdreplica.abc234.1", "tdreplica/a/b/c/d", "tdreplica/a/b/c/1/x", "other/a/b/c/1/2"} {
+		if c, ok := parseClient(other); ok {
+			t.Errorf("%q was taken for %+v", other, c)
+		}
+	}
+}
