@@ -145,14 +145,19 @@ func TestHazardSuperTableGoesMeanwhile(t *testing.T) {
 // said fails unless an event has the text.
 func (in *instance) said(text string) {
 	in.Helper()
-	list, err := in.Events(in.Context(), 0, 1000)
-	if err != nil {
-		in.Fatal(err)
-	}
-	for _, ev := range list {
+	for _, ev := range in.events() {
 		if strings.Contains(ev.Text, text) {
 			return
 		}
 	}
 	in.Errorf("no event says %q", text)
+}
+
+func (in *instance) events() []core.Event {
+	in.Helper()
+	list, err := in.Events(in.Context(), 0, 1000)
+	if err != nil {
+		in.Fatal(err)
+	}
+	return list
 }
