@@ -132,9 +132,6 @@ func demoConsole(ctx context.Context, l cli.Launch, version string) error {
 	}()
 	o := consoleOptions(l, tui.Demo, d.Controller())
 	o.Paths = nil // there is no socket, and the state goes away
-	settings := *l.Config
-	settings.Instance.StateDir = d.StateDir()
-	o.Config = &settings
 	_, err = runConsole(ctx, o)
 	if err == nil && ctx.Err() == nil {
 		err = demoVerdict(ctx, d)

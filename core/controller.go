@@ -18,6 +18,9 @@ type Controller interface {
 	// Events returns those with a sequence number above after, oldest first, at
 	// most limit of them (0: as many as are kept).
 	Events(ctx context.Context, after uint64, limit int) ([]Event, error)
+	// Settings is the configuration that the instance runs with, in the form of
+	// the configuration file, without secrets.
+	Settings(ctx context.Context) (string, error)
 	// Changes is signalled (coalesced, never blocking the engine) when a
 	// snapshot would differ in more than its numbers. It may be nil: then the
 	// asker polls.

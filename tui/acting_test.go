@@ -126,6 +126,15 @@ func TestReadOnlyHidesAndRefuses(t *testing.T) {
 	}
 }
 
+func TestSettingsAreThoseOfTheInstance(t *testing.T) {
+	a, c := newScene(scene.TwoWay(), &english, 120, 40)
+	press(a, "i")
+	shows(t, a, `name = "site-a"`)
+	c.Err = errors.New("no such request")
+	press(a, "esc", "i")
+	shows(t, a, "no such request")
+}
+
 func TestErrorsStayUntilDismissed(t *testing.T) {
 	a, c := newScene(scene.TwoWay(), &english, 120, 40)
 	c.Err = &core.RefusedError{Text: "the topic is gone", Hint: "run restart"}

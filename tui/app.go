@@ -57,17 +57,18 @@ type app struct {
 	behind []screen // where esc leads back to
 	focus  pane
 
-	tasks   table[core.Task, core.TaskKey]
-	vgroups table[core.Vgroup, int32]
-	log     eventList
-	detail  detailScreen
-	info    pager
-	filter  filter
-	prompt  prompt // at the footer: filter or palette
-	dialogs []dialog
-	notices notices
-	pending map[core.TaskKey]*pendingAction
-	recent  []string // palette entries that were used, the newest first
+	tasks    table[core.Task, core.TaskKey]
+	vgroups  table[core.Vgroup, int32]
+	log      eventList
+	detail   detailScreen
+	info     pager
+	settings settingsMsg // as last answered
+	filter   filter
+	prompt   prompt // at the footer: filter or palette
+	dialogs  []dialog
+	notices  notices
+	pending  map[core.TaskKey]*pendingAction
+	recent   []string // palette entries that were used, the newest first
 
 	exit Exit
 }
@@ -142,6 +143,8 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return a, a.onEvents(m)
 	case detailMsg:
 		a.detail.receive(a, m)
+	case settingsMsg:
+		a.settings = m
 	case commandDoneMsg:
 		return a, a.onCommandDone(m)
 	case replyMsg:

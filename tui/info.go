@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"runtime"
 	"slices"
 	"strconv"
@@ -12,7 +13,19 @@ import (
 func (a *app) openInfo() tea.Cmd {
 	a.info.top = 0
 	a.show(screenInfo)
-	return nil
+	return func() tea.Msg {
+		ctx, cancel := context.WithTimeout(a.ctx, snapshotDeadline)
+		defer cancel()
+		toml, err := a.ctrl.Settings(ctx)
+		return settingsMsg{toml: toml, err: err}
+	}
+}
+
+// settingsMsg is the configuration of the instance, which may have read another
+// file than this console.
+type settingsMsg struct {
+	toml string
+	err  error
 }
 
 func (a *app) infoScreen(w, h int) []string {
@@ -45,11 +58,11 @@ func (a *app) infoText(w int) []string {
 		f = append(f, fact{clean(name), clean(a.opt.Paths[name]), plain})
 	}
 	out := append(a.pairs(f, w), "")
-	if a.opt.Config == nil {
-		return out
-	}
 	out = append(out, a.heading(a.text.Configuration))
-	for _, s := range strings.Split(strings.TrimRight(a.opt.Config.Redacted(), "\n"), "\n") {
+	if a.settings.err != nil {
+		return append(out, a.newLine(w).gap(2).put(bad, a.spoken(a.settings.err.Error())).String())
+	}
+	for _, s := range strings.Split(strings.TrimRight(a.settings.toml, "\n"), "\n") {
 		tok := plain
 		if strings.HasPrefix(strings.TrimSpace(s), "#") {
 			tok = dim

@@ -42,7 +42,7 @@ type Options struct {
 	Controller core.Controller
 	Mode       Mode
 	ReadOnly   bool           // hides and refuses everything that acts
-	Config     *config.Config // console settings, and shown without secrets; may be nil
+	Config     *config.Config // of the console; may be nil
 	// Handover gives the instance of this process to a background one. It is
 	// nil where that is not possible.
 	Handover func(ctx context.Context) error

@@ -157,7 +157,7 @@ func cutPair(s string, w int, tail string) string {
 	}
 	room := w - width(words[1]) - 2
 	from := min(width(words[0]), max(room/2, room-width(words[2])))
-	return cut(words[0], from, tail) + " " + words[1] + " " + cut(words[2], room-from, tail)
+	return cutMiddle(words[0], from, tail) + " " + words[1] + " " + cutMiddle(words[2], room-from, tail)
 }
 
 func host(url string) string {

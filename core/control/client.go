@@ -147,6 +147,13 @@ func (c *Client) Inspect(ctx context.Context, req core.InspectRequest) ([]core.C
 	return found, err
 }
 
+// Settings implements core.Controller.
+func (c *Client) Settings(ctx context.Context) (string, error) {
+	var got settings
+	err := c.do(ctx, askTime, http.MethodGet, "/v1/settings", nil, &got)
+	return got.TOML, err
+}
+
 // Quarantined implements core.Controller.
 func (c *Client) Quarantined(ctx context.Context) ([]core.Quarantined, error) {
 	var list []core.Quarantined

@@ -93,6 +93,7 @@ func (f *fake) Inspect(_ context.Context, r core.InspectRequest) ([]core.Candida
 	f.asked = r
 	return []core.Candidate{{Database: "power"}}, f.err
 }
+func (f *fake) Settings(context.Context) (string, error) { return "[instance]\n", f.err }
 func (f *fake) Quarantined(context.Context) ([]core.Quarantined, error) {
 	return []core.Quarantined{{ID: "maple-2-7-aa"}}, f.err
 }
@@ -195,6 +196,9 @@ func TestEveryRequestArrivesWhole(t *testing.T) {
 	if a, err := c.CancelAudit(ctx, cancel); err != nil || a.State != core.AuditCancelled || !reflect.DeepEqual(f.asked, cancel) {
 		t.Errorf("cancel: %v, %v, asked for %+v", a, err, f.asked)
 	}
+	if text, err := c.Settings(ctx); err != nil || text != "[instance]\n" {
+		t.Errorf("settings: %q, %v", text, err)
+	}
 	if list, err := c.Quarantined(ctx); err != nil || len(list) != 1 || list[0].ID != "maple-2-7-aa" {
 		t.Errorf("quarantined: %v, %v", list, err)
 	}
@@ -292,6 +296,7 @@ func TestBadRequestsNameWhatIsWrong(t *testing.T) {
 		{"DELETE", "/v1/snapshot", "", 404, "DELETE"},
 		{"GET", "/v1/healthz", "", 200, `"healthy":true`},
 		{"GET", "/v1/info", "", 200, `"pid"`},
+		{"GET", "/v1/settings", "", 200, `{"toml":"[instance]\n"}`},
 		{"GET", "/v1/snapshot", "", 200, `"tasks"`},
 	} {
 		f.snap.Instance.PID = 1

@@ -31,6 +31,16 @@ func (s *Server) info(ctx context.Context, _ *http.Request) (any, error) {
 	return snap.Instance, nil
 }
 
+// settings is the answer that says how an instance is configured.
+type settings struct {
+	TOML string `json:"toml"`
+}
+
+func (s *Server) settings(ctx context.Context, _ *http.Request) (any, error) {
+	text, err := s.ctrl.Settings(ctx)
+	return settings{text}, err
+}
+
 func (s *Server) snapshot(ctx context.Context, _ *http.Request) (any, error) {
 	return s.ctrl.Snapshot(ctx)
 }

@@ -205,9 +205,6 @@ func (d *Demo) fail(err error) {
 // Controller is the demo's instance.
 func (d *Demo) Controller() core.Controller { return d.engine }
 
-// StateDir is where the instance keeps its state.
-func (d *Demo) StateDir() string { return d.dir }
-
 // Done is closed when the instance was asked to shut down.
 func (d *Demo) Done() <-chan struct{} { return d.engine.Done() }
 

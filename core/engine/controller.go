@@ -167,6 +167,9 @@ func (e *Engine) direct(req core.TargetRequest, verb string, change func(*intent
 	return res, e.persist(tasks)
 }
 
+// Settings implements core.Controller.
+func (e *Engine) Settings(context.Context) (string, error) { return e.cfg.Redacted(), nil }
+
 // failed makes known that something was asked for in vain, and why: who looks
 // into a night finds what was tried as well as what was done.
 func (e *Engine) failed(verb, id string, by core.Actor, err error) {

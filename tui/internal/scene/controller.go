@@ -172,6 +172,11 @@ func (c *Controller) Inspect(context.Context, core.InspectRequest) ([]core.Candi
 	return Candidates(), c.Err
 }
 
+// Settings implements core.Controller.
+func (c *Controller) Settings(context.Context) (string, error) {
+	return "[instance]\nname = \"site-a\"\n", c.Err
+}
+
 // Quarantined implements core.Controller.
 func (c *Controller) Quarantined(context.Context) ([]core.Quarantined, error) { return nil, c.Err }
 
