@@ -20,6 +20,9 @@ const (
 	// row that replication brought at the same time may be newer than what was
 	// written over it.
 	maxRepairs = 3
+	// maxTries is how often a request is made to an endpoint that is away: for a
+	// minute and a half.
+	maxTries = 24
 )
 
 // Options are what a Job is made of.
@@ -172,13 +175,29 @@ func (j *Job) decide(ctx context.Context, suspects []suspect) (*findings, []susp
 	}
 }
 
+// insist asks again, after growing pauses, while an endpoint is away: an audit of
+// hours need not begin anew because an adapter was restarted.
+func insist(ctx context.Context, f func() error) error {
+	for try := 1; ; try++ {
+		err := f()
+		if err == nil || try == maxTries || errors.Is(err, ErrTooLong) || !core.ClassOf(err).Retryable() {
+			return err
+		}
+		if err := pause(ctx, min(time.Duration(try)*500*time.Millisecond, 5*time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
 // ask runs one query at each side, at the same time, and rests afterwards.
 func ask[T any](ctx context.Context, j *Job, f func(s Side) (T, error)) (out [2]T, took time.Duration, err error) {
 	began := time.Now()
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i, s := range j.sides {
-		wg.Go(func() { out[i], errs[i] = f(s) })
+		wg.Go(func() {
+			errs[i] = insist(ctx, func() (err error) { out[i], err = f(s); return err })
+		})
 	}
 	wg.Wait()
 	took = time.Since(began)

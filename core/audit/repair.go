@@ -5,18 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
 )
 
-const (
-	// batchBytes is about how large a message of rows gets.
-	batchBytes = 1 << 20
-	// writeTries is how often a write is tried, with growing pauses.
-	writeTries = 6
-)
+// batchBytes is about how large a message of rows gets.
+const batchBytes = 1 << 20
 
 // Codes of tables that are not there (any more).
 const (
@@ -231,16 +226,13 @@ func (j *Job) write(ctx context.Context, t core.RawType, payload []byte) error {
 		Kind: core.KindData, RawType: t, Body: core.FrameHead,
 		Frame: append(make([]byte, core.FrameHead, core.FrameHead+len(payload)), payload...),
 	}
-	for try := 1; ; try++ {
+	return insist(ctx, func() error {
 		err := j.send(ctx, m)
-		if err == nil || !core.ClassOf(err).Retryable() || try == writeTries || ctx.Err() != nil {
-			return err
+		if err != nil {
+			j.dropWriter()
 		}
-		j.dropWriter()
-		if err := pause(ctx, time.Duration(try)*500*time.Millisecond); err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 func (j *Job) send(ctx context.Context, m *core.Message) (err error) {

@@ -286,7 +286,11 @@ func (c *cursor) fill(ctx context.Context) error {
 	for !c.ready() {
 		s := c.suspect
 		began := time.Now()
-		b, err := c.side.Rows(ctx, c.j.opts.Database, s.table, s.group, Window{c.next, s.window.To}, c.limit)
+		var b raw.Block
+		err := insist(ctx, func() (err error) {
+			b, err = c.side.Rows(ctx, c.j.opts.Database, s.table, s.group, Window{c.next, s.window.To}, c.limit)
+			return err
+		})
 		if err != nil {
 			return err
 		}

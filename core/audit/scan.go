@@ -81,7 +81,7 @@ func (j *Job) scan(ctx context.Context, g Group, out []suspect) ([]suspect, erro
 		w := Window{at, min(at+width, all.To)}
 		digests, took, err := j.digests(ctx, g, w)
 		if err != nil {
-			if !tooLong(err) || width == 1 {
+			if !errors.Is(err, ErrTooLong) || width == 1 {
 				return out, err
 			}
 			width = max(1, width/8)
@@ -109,13 +109,6 @@ func (j *Job) scan(ctx context.Context, g Group, out []suspect) ([]suspect, erro
 func (j *Job) digests(ctx context.Context, g Group, w Window) ([2]map[string]Digest, time.Duration, error) {
 	j.update(func(d *core.DatabaseAudit) { d.Windows++ })
 	return ask(ctx, j, func(side Side) (map[string]Digest, error) { return side.Digests(ctx, j.opts.Database, g, w) })
-}
-
-// tooLong reports whether a server did not answer in time, which it may do for
-// a smaller window.
-func tooLong(err error) bool {
-	var e *core.Error
-	return errors.As(err, &e) && e.Class == core.ClassReconnect && e.Code == 0
 }
 
 // narrow halves a window that differs until it has few rows, or all rows of one

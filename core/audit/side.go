@@ -10,6 +10,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"math"
 
 	"tdreplica/core"
@@ -50,6 +51,10 @@ type Side interface {
 	SetTag(ctx context.Context, database, table string, tag core.Column, value *string) error
 	Close() error
 }
+
+// ErrTooLong is wrapped by a Side's error if the server did not answer in time,
+// which it may do about less.
+var ErrTooLong = errors.New("the query takes too long")
 
 // Writer writes rows and deletes at the sink with the mark of replication, so
 // that no other direction sends them back. Calls are made one after the other.

@@ -2,6 +2,7 @@ package taos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -173,7 +174,12 @@ const timesModulo = 1_000_003
 func (a *auditor) Digests(ctx context.Context, database string, g audit.Group, w audit.Window) (map[string]audit.Digest, error) {
 	out := map[string]audit.Digest{}
 	for part := range slices.Chunk(g.Columns, digestColumns) {
-		if err := a.digest(ctx, database, g, part, w, out); err != nil {
+		began := time.Now()
+		err := a.digest(ctx, database, g, part, w, out)
+		if err != nil && ctx.Err() == nil && time.Since(began) >= a.opts.RequestTimeout {
+			err = errors.Join(audit.ErrTooLong, err)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
