@@ -11,9 +11,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -86,6 +88,37 @@ func lockPath(dir string) string  { return filepath.Join(dir, "lock") }
 // missing, and takes the instance lock. It returns *LockedError if another
 // instance owns the directory and *FormatError if its file cannot be used.
 func Open(dir string) (*Store, error) {
+	s, err := open(dir)
+	if hint := writeHint(err); hint != "" {
+		return nil, &diskError{err, hint + ", or name another directory with --state-dir"}
+	}
+	return s, err
+}
+
+// diskError is an error of the disk with what to do about it.
+type diskError struct {
+	error
+	hint string
+}
+
+func (e *diskError) Unwrap() error { return e.error }
+
+// ErrorHint implements the interface that core.HintOf looks for.
+func (e *diskError) ErrorHint() string { return e.hint }
+
+func writeHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EROFS):
+		return "an instance writes its state there: mount it writable"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "make room on that disk"
+	case errors.Is(err, fs.ErrPermission):
+		return "an instance writes its state there: run it as the directory's owner"
+	}
+	return ""
+}
+
+func open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create the state directory: %w", err)
 	}
@@ -185,8 +218,15 @@ func (s *Store) open(path string, opts *bolt.Options) (err error) {
 			// The file's own locks may be held by what panicked: closing it could
 			// hang. The process is about to give up on this file anyway.
 			err = corrupt(fmt.Errorf("%v", p))
+			if _, fault := p.(runtime.Error); fault {
+				err = corrupt(errors.New("a page of it is missing, or is no page"))
+			}
 		}
 	}()
+	if st, err := os.Stat(path); err == nil && st.Size() == 0 {
+		// The library would make a new one of it: all replicas would be forgotten.
+		return corrupt(errors.New("it is empty"))
+	}
 	db, err := bolt.Open(path, 0o600, opts)
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
