@@ -75,6 +75,7 @@ type Engine struct {
 	StopTimeout    Duration `toml:"stop_timeout"`     // of a graceful stop
 	OnPoison       string   `toml:"on_poison"`        // what becomes of rows that a sink refuses for good
 	Quarantine     Bytes    `toml:"quarantine_bytes"` // of all messages in quarantine together
+	ConflictBytes  Bytes    `toml:"conflict_bytes"`   // per task, of keys of rows to find conflicts by; 0: they are not looked for
 }
 
 // What becomes of rows that a sink refuses for good: the task stops at them, or

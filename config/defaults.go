@@ -24,6 +24,7 @@ func Default() *Config {
 			StopTimeout:    Duration{30 * time.Second},
 			OnPoison:       PoisonStop,
 			Quarantine:     1 << 30,
+			ConflictBytes:  16 << 20,
 		},
 		Console: Console{Lang: "auto", Theme: "auto", Refresh: Duration{time.Second}},
 	}

@@ -179,6 +179,9 @@ func (v *validator) engine() {
 	if e.Quarantine < 1<<20 || e.Quarantine > 1<<40 {
 		v.problem("engine.quarantine_bytes", "= %v is out of range; allowed: 1MB to 1024GB", e.Quarantine)
 	}
+	if e.ConflictBytes != 0 && (e.ConflictBytes < 64<<10 || e.ConflictBytes > 16<<30) {
+		v.problem("engine.conflict_bytes", "= %v is out of range; allowed: 0B (conflicts are not looked for), or 64KB to 16GB", e.ConflictBytes)
+	}
 }
 
 func (v *validator) console() {

@@ -74,9 +74,11 @@ type Task struct {
 	Trend  int   `json:"trend"`   // of diff: -1 shrinking, 0 steady, +1 growing
 	IdleMS int64 `json:"idle_ms"` // since the last applied message; Unknown if none was
 
-	Rate    Rate    `json:"rate"`
-	Totals  Totals  `json:"totals"`
-	History []int64 `json:"history,omitempty"` // diff each 10 s, the newest last, at most 60
+	Rate   Rate   `json:"rate"`
+	Totals Totals `json:"totals"`
+	// Conflicts is all zero unless the instance copies the other way too.
+	Conflicts Conflicts `json:"conflicts"`
+	History   []int64   `json:"history,omitempty"` // diff each 10 s, the newest last, at most 60
 
 	Vgroups    []Vgroup  `json:"vgroups"`
 	MeasuredAt time.Time `json:"measured_at"` // when the vgroups' numbers were true
@@ -144,6 +146,18 @@ type Totals struct {
 	Retries  int64 `json:"retries"`
 	Commits  int64 `json:"commits"`
 	DDL      int64 `json:"ddl"`
+}
+
+// Conflicts counts rows that were written on both sides before either side knew
+// of the other's: each keeps what came last, and the two can differ. A conflict
+// is counted once, by the direction that reads its row later.
+type Conflicts struct {
+	Rows      int64 `json:"rows"`      // since the instance started
+	Unchecked int64 `json:"unchecked"` // that would have had to be compared with what is forgotten
+	// Watched is how many rows the other direction's are compared with now. A row
+	// stays among them until the other direction has read whatever was written at
+	// the sink before this one's copy arrived there.
+	Watched int64 `json:"watched"`
 }
 
 // Vgroup is the progress of a task in one vgroup of the source.

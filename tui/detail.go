@@ -164,6 +164,13 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 	if d.got.Poisoned > 0 {
 		f[len(f)-1].tok = warn
 	}
+	if c := t.Conflicts; d.got.Replica.TwoWay != "" {
+		conflicts := fact{a.text.Conflicts, a.f(a.text.ConflictsAre, grouped(c.Rows), grouped(c.Unchecked), grouped(c.Watched)), plain}
+		if c.Rows > 0 || c.Unchecked > 0 {
+			conflicts.tok = warn
+		}
+		f = append(f, conflicts)
+	}
 	if t.Rate.Rows >= 0 {
 		f[5].value += ", " + metric(t.Rate.Rows, "rows/s")
 	}

@@ -371,16 +371,19 @@ func squeeze(history []int64, w int) []int64 {
 }
 
 // note says in about w cells why a task is as it is: the engine's words and the
-// retry, or a warning while all is well.
+// retry, or what is unwell while it runs.
 func (a *app) note(t *core.Task, w int) string {
 	retry := ""
 	if t.State == core.Interrupted {
 		retry = a.retry(t)
 	}
-	if t.Note == "" && retry == "" && t.Audit != nil && !t.Audit.State.Over() {
+	switch {
+	case t.Note != "" || retry != "":
+	case t.Audit != nil && !t.Audit.State.Over():
 		return a.brief(t.Audit.Text, w)
-	}
-	if t.Note == "" && retry == "" && len(t.Warnings) > 0 {
+	case t.Conflicts.Rows > 0:
+		return a.f(a.text.BothSides, grouped(t.Conflicts.Rows))
+	case len(t.Warnings) > 0:
 		return a.brief(t.Warnings[0], w)
 	}
 	return a.brief(t.Note, w-width(retry)) + retry

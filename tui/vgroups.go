@@ -207,6 +207,9 @@ func (a *app) facts(t *core.Task) []string {
 	if t.Note != "" {
 		out = append(out, a.spoken(t.Note))
 	}
+	if t.Conflicts.Rows > 0 {
+		out = append(out, a.glyphs.warn+" "+a.f(a.text.BothSides, grouped(t.Conflicts.Rows)))
+	}
 	for _, warning := range t.Warnings {
 		out = append(out, a.glyphs.warn+" "+a.spoken(warning))
 	}

@@ -140,6 +140,12 @@ func noteOf(s *core.Snapshot, t *core.Task) string {
 	if t.Quarantined > 0 {
 		parts = append(parts, fmt.Sprintf("in quarantine: %d (see `quarantine list`)", t.Quarantined))
 	}
+	if t.Conflicts.Rows > 0 {
+		parts = append(parts, fmt.Sprintf("rows written on both sides: %d (see the events)", t.Conflicts.Rows))
+	}
+	if t.Conflicts.Unchecked > 0 {
+		parts = append(parts, fmt.Sprintf("rows not checked for conflicts: %d", t.Conflicts.Unchecked))
+	}
 	if r := s.Replica(t.Replica); r != nil && r.Undeclared {
 		parts = append(parts, "undeclared: no longer in the configuration")
 	}

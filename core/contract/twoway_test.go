@@ -1,6 +1,10 @@
 package contract
 
-import "testing"
+import (
+	"testing"
+
+	"tdreplica/core"
+)
 
 // TestTwoWayComesToRest writes on both sides at once and replicates both ways:
 // both sides end equal, and no WAL grows any more.
@@ -33,4 +37,7 @@ func twoWay(e *env) {
 	e.equal(e.a, e.b, db)
 	e.staysAtRest(db)
 	in.caughtUp(there, back)
+	if got := in.conflicts(db, there, back); got != (core.Conflicts{}) {
+		e.Errorf("each side wrote tables of its own, and conflicts were counted: %+v", got)
+	}
 }

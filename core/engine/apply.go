@@ -28,6 +28,7 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		}
 	}()
 	m := j.it.m
+	w.applying = j.it
 	if m.Kind != core.KindMeta {
 		w.p.ddl.RLock()
 		defer w.p.ddl.RUnlock()
@@ -89,13 +90,23 @@ var wholeRows = core.Version{3, 3, 7, 0}
 // ends when it is given one, and would end again at every retry.
 var blobRows = core.Version{3, 3, 8, 0}
 
+// stat is what a message of rows holds. It was found when the message was read,
+// unless something has been left out of it since.
+func (w *worker) stat(m *core.Message) raw.Stat {
+	if m == w.applying.m {
+		return w.applying.stat
+	}
+	s, _ := raw.Stats(m.RawType, m.Payload())
+	return s
+}
+
 // applyRows writes rows as they came, to sinks that survive it.
 func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 	v := w.p.plan.sinkVersion
 	if v.AtLeast(blobRows) {
 		return w.writeRows(ctx, m)
 	}
-	if stats, err := raw.Stats(m.RawType, m.Payload()); err == nil && stats.Blobs {
+	if w.stat(m).Blobs {
 		return refused(w.p, m, &core.Error{
 			Class: core.ClassData, Op: "write rows",
 			Text: "they hold BLOB values, and the taosAdapter of version " + v.String() + " crashes when it is given one",

@@ -225,6 +225,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	if !w.quiet || w.q.size() > 0 {
 		empty = time.Time{}
 	}
+	w.cover(assigned, at, now)
 	behind := w.p.t.meter.measured(assigned, now, empty)
 	w.unsettled = behind > 0 || empty.IsZero() || w.marks.pending != nil || len(w.marks.dirty) > 0
 	if w.sampling = idleSampling; !moved && !w.unsettled {

@@ -68,11 +68,12 @@ type Engine struct {
 	starts chan struct{}
 	// creating serialises what creates or deletes replicas and tasks. It is a
 	// channel so that waiting for it ends with the request's context.
-	creating chan struct{}
-	poke     chan struct{} // wakes the housekeeper
-	changes  chan struct{}
-	snaps    snapshots
-	events   eventLog
+	creating  chan struct{}
+	poke      chan struct{} // wakes the housekeeper
+	changes   chan struct{}
+	snaps     snapshots
+	events    eventLog
+	crossings crossings
 
 	quit     chan struct{} // closed when Run begins to stop
 	done     chan struct{} // closed when Shutdown was asked
@@ -129,6 +130,7 @@ func New(o Options) (*Engine, error) {
 	if e.growAfter == 0 {
 		e.growAfter = growAfter
 	}
+	e.crossings.limit = int64(o.Config.Engine.ConflictBytes)
 	e.hard, e.abort = context.WithCancel(context.Background())
 	if err := e.restore(); err != nil {
 		e.abort()
@@ -272,6 +274,7 @@ func (e *Engine) tick(now time.Time) {
 	for _, t := range e.allTasks() {
 		t.meter.tick(now)
 		t.adapt(now)
+		t.tellConflicts(now)
 	}
 }
 

@@ -226,12 +226,12 @@ func TestLagEndsWithTheMessage(t *testing.T) {
 		t.Errorf("on its way: %s (%s), lag %d ms", task.Phase, task.Vgroups[0].State, task.LagMS)
 	}
 	// A message of rows names where it starts, and that is behind the one before.
-	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 12}, now)
+	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 12}, 0, now)
 	task := shown(m, now)
 	if task.LagMS != 0 || task.Diff != 0 {
 		t.Errorf("applied: lag %d ms, diff %d", task.LagMS, task.Diff)
 	}
-	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 14}, now)
+	m.applied(&core.Message{Vgroup: 2, Kind: core.KindMeta, Offset: 14}, 0, now)
 	if v := shown(m, now).Vgroups[0]; v.Current != 14 || v.Latest != 14 {
 		t.Errorf("current %d is beyond latest %d", v.Current, v.Latest)
 	}

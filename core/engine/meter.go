@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"tdreplica/core"
-	"tdreplica/core/raw"
 )
 
 const (
@@ -179,15 +178,7 @@ func (m *meter) start(a core.Assignment, stored int64) {
 	m.changed, m.level = true, false
 }
 
-func (m *meter) applied(msg *core.Message, now time.Time) {
-	rows := int64(0)
-	if msg.Kind != core.KindMeta {
-		// A payload that cannot be read is written all the same: only its rows
-		// are not counted.
-		if stats, err := raw.Stats(msg.RawType, msg.Payload()); err == nil {
-			rows = stats.Rows
-		}
-	}
+func (m *meter) applied(msg *core.Message, rows int64, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.totals.Messages++

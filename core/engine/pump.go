@@ -364,6 +364,9 @@ func (p *pump) close(ctx context.Context) {
 	}
 	wg.Wait()
 	p.replays.Wait()
+	if c := p.t.crossing; c != nil {
+		c.ended(p.t.side, p.e.clock.Now())
+	}
 	if p.plan != nil {
 		p.plan.catalog.Close()
 		p.plan.sinkCatalog.Close()

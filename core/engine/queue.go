@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"tdreplica/core"
+	"tdreplica/core/raw"
 )
 
 // item is a message on its way from a reader to its writer. Sequence numbers
@@ -11,7 +12,9 @@ import (
 type item struct {
 	m    *core.Message
 	seq  uint64
-	size int64 // put notes it: a message that was released has none
+	size int64    // put notes it: a message that was released has none
+	stat raw.Stat // of its rows
+	keys *batch   // what its crossing knows it by; nil if it knows nothing
 
 	tenure *tenure // of its vgroup; nil where the group is not shared
 }

@@ -53,6 +53,7 @@ type worker struct {
 	held        map[int32]bool
 	parked      []*job // of the held vgroups, in the order they were handed over
 	parkedBytes int64
+	applying    item            // now
 	before      map[int32]int64 // the offset of the last message that was applied, by vgroup
 	tenure      *tenure         // of the vgroup whose message is being applied
 	last        map[int32]*tenure
@@ -75,6 +76,8 @@ type worker struct {
 	sampledSeq uint64
 	sampling   time.Duration // the pace while there is nothing to do
 	unsettled  bool          // the last sample saw a difference, or a commit followed it
+	covers     coverage
+	keys       []int64 // of one message; its memory is used again
 	progressed time.Time
 	checked    time.Time // when the sink's database was looked at, last
 	failures   int
@@ -268,7 +271,9 @@ func (w *worker) poll(ctx context.Context) error {
 	w.handed++
 	w.marks.handed(m.Vgroup)
 	w.p.t.replica.limit.spend(int64(len(m.Payload())))
-	w.q.put(item{m: m, seq: w.handed, tenure: t})
+	it := item{m: m, seq: w.handed, tenure: t}
+	w.look(&it)
+	w.q.put(it)
 	return nil
 }
 

@@ -87,6 +87,9 @@ func (e *Engine) forget(r *replica) error {
 	e.mu.Lock()
 	delete(e.replicas, r.rec.ID)
 	delete(e.audits, r.rec.ID)
+	for name := range r.tasks {
+		e.crossings.leave(r.rec.Source, r.rec.Sink, name)
+	}
 	e.mu.Unlock()
 	close(r.gone)
 	return e.store.DiscardReplica(r.rec.ID)

@@ -177,6 +177,7 @@ func (t *task) report(now time.Time) core.Task {
 		out.Audit = run.brief(at)
 	}
 	t.meter.fill(&out, now)
+	out.Conflicts = t.reportConflicts()
 	if p != nil {
 		out.QueueBytes = p.queued()
 		out.Step = p.at()
@@ -228,7 +229,7 @@ func (t *task) keep(now time.Time) store.Task {
 }
 
 // applied takes note of a message that the sink has acknowledged.
-func (t *task) applied(m *core.Message) { t.meter.applied(m, t.e.clock.Now()) }
+func (t *task) applied(it item) { t.meter.applied(it.m, it.stat.Rows, t.e.clock.Now()) }
 
 // say makes an event of the task known.
 func (t *task) say(level core.Level, kind core.EventKind, format string, args ...any) {

@@ -213,6 +213,9 @@ func (e *Engine) addTasks(r *replica, rec store.Replica, names []string, known b
 		recs = append(recs, t.keep(e.clock.Now()))
 	}
 	if err := e.store.PutReplica(rec, recs...); err != nil {
+		for _, t := range tasks {
+			e.crossings.leave(rec.Source, rec.Sink, t.key.Database)
+		}
 		return nil, err
 	}
 	e.mu.Lock()

@@ -34,6 +34,10 @@ type task struct {
 	replica *replica
 	key     core.TaskKey
 	meter   *meter
+	// crossing is where the other direction is met, if conflicts are looked for;
+	// side is which of the two this is.
+	crossing *crossing
+	side     int
 
 	ended      chan struct{} // closed when the supervisor has ended
 	supervised bool          // guarded by Engine.mu
@@ -62,6 +66,7 @@ type task struct {
 	// are those of them whose table the sink did not have.
 	tagged, missed []uint64
 	scaling        scaling
+	conflicts      conflictLog
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew
@@ -98,6 +103,7 @@ func newTask(e *Engine, r *replica, rec store.Task) *task {
 	if t.since.IsZero() {
 		t.since = e.clock.Now()
 	}
+	t.crossing, t.side = e.crossings.join(r.rec.Source, r.rec.Sink, rec.Database)
 	return t
 }
 

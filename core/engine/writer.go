@@ -120,7 +120,10 @@ func (w *worker) finished(j *job) {
 	case j.quarantined:
 		w.p.t.meter.passed(j.it.m)
 	default:
-		w.p.t.applied(j.it.m)
+		w.p.t.applied(j.it)
+	}
+	if j.it.keys != nil {
+		w.p.t.crossing.written(j.it.keys, w.p.e.clock.Now())
 	}
 	w.before[j.it.m.Vgroup] = j.it.m.Offset
 	w.q.written(j.it)

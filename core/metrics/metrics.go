@@ -90,6 +90,8 @@ var (
 	taskDDL      = describe("task_ddl_total", "Changes of definitions applied since the instance started.", labelsTask...)
 	taskRetries  = describe("task_retries_total", "Tries after a failure since the instance started.", labelsTask...)
 	taskPoisoned = describe("task_quarantined_messages", "Messages that the sink refused and that wait in quarantine.", labelsTask...)
+	taskConflict = describe("task_conflict_rows_total", "Rows read since the instance started that the other side had written too.", labelsTask...)
+	taskUnknown  = describe("task_unchecked_rows_total", "Rows read since the instance started that could not be checked for conflicts.", labelsTask...)
 	taskCommits  = describe("task_commits_total", "Offsets committed at the source since the instance started.", labelsTask...)
 
 	vgroupCurrent   = describe("vgroup_current_version", "The next WAL version to apply.", labelsVgroup...)
@@ -145,6 +147,8 @@ func collectTask(out chan<- prometheus.Metric, t *core.Task) {
 	known(taskLag, prometheus.GaugeValue, t.LagMS, 1e-3, labels)
 	known(taskQueue, prometheus.GaugeValue, t.QueueBytes, 1, labels)
 	known(taskPoisoned, prometheus.GaugeValue, int64(t.Quarantined), 1, labels)
+	known(taskConflict, prometheus.CounterValue, t.Conflicts.Rows, 1, labels)
+	known(taskUnknown, prometheus.CounterValue, t.Conflicts.Unchecked, 1, labels)
 	known(taskMessages, prometheus.CounterValue, t.Totals.Messages, 1, labels)
 	known(taskBytes, prometheus.CounterValue, t.Totals.Bytes, 1, labels)
 	known(taskRows, prometheus.CounterValue, t.Totals.Rows, 1, labels)

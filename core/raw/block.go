@@ -97,6 +97,23 @@ func Stats(t core.RawType, payload []byte) (Stat, error) {
 }
 
 func (s *Stat) add(h *blockHead) error {
+	s.count(h)
+	if h.cols == 0 || Type(h.types[0]) != Timestamp {
+		return nil // only the timestamp's place is certain
+	}
+	ts, err := h.times()
+	if err != nil {
+		return err
+	}
+	for ; len(ts) >= 8; ts = ts[8:] {
+		v := int64(binary.LittleEndian.Uint64(ts))
+		s.First, s.Last = min(s.First, v), max(s.Last, v)
+	}
+	return nil
+}
+
+// count adds a block, but for the times.
+func (s *Stat) count(h *blockHead) {
 	s.Blocks++
 	s.Rows += int64(h.rows)
 	s.Precision = precisionName(h.precision)
@@ -104,18 +121,6 @@ func (s *Stat) add(h *blockHead) error {
 	for i := 0; i < len(h.types); i += typeSize {
 		s.Blobs = s.Blobs || Type(h.types[i]) == Blob || Type(h.types[i]) == MediumBlob
 	}
-	if h.cols == 0 || Type(h.types[0]) != Timestamp {
-		return nil // only the timestamp's place is certain
-	}
-	bits, n := (h.rows+7)/8, h.rows*8
-	if len(h.data) < bits+n {
-		return fmt.Errorf("%w: %d rows in %d bytes", ErrMalformed, h.rows, len(h.data))
-	}
-	for ts := h.data[bits : bits+n]; len(ts) >= 8; ts = ts[8:] {
-		v := int64(binary.LittleEndian.Uint64(ts))
-		s.First, s.Last = min(s.First, v), max(s.Last, v)
-	}
-	return nil
 }
 
 // Tables calls each with the name of every table that a message has rows of, as
