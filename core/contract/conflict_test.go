@@ -15,7 +15,7 @@ func TestConflictsAreCounted(t *testing.T) {
 		db := e.create(database{}, e.a, e.b)
 		in := e.runInstance()
 		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
-		e.exec(e.a, "create table "+db+".both (ts timestamp, v int)", "insert into "+db+".both values (1735689500000, 0)")
+		e.exec(e.a, "create table "+db+".twice (ts timestamp, v int)", "insert into "+db+".twice values (1735689500000, 0)")
 		in.caughtUp(there, back)
 		in.unwatched(db, there, back)
 		for _, id := range []string{there, back} {
@@ -29,7 +29,7 @@ func TestConflictsAreCounted(t *testing.T) {
 			for i := range rows {
 				values += fmt.Sprintf(" (%d, %d)", 1735689600000+int64(from+i), from)
 			}
-			e.exec(s, "insert into "+db+".both values"+values)
+			e.exec(s, "insert into "+db+".twice values"+values)
 		}
 		write(e.a, 0)
 		write(e.b, rows-common)
@@ -47,7 +47,7 @@ func TestConflictsAreCounted(t *testing.T) {
 		}
 		told := false
 		for _, ev := range events {
-			told = told || ev.Kind == core.EventConflict && strings.Contains(ev.Text, fmt.Sprintf("%d", common)) && strings.Contains(ev.Text, "`both`")
+			told = told || ev.Kind == core.EventConflict && strings.Contains(ev.Text, fmt.Sprintf("%d", common)) && strings.Contains(ev.Text, "`twice`")
 		}
 		if !told {
 			e.Errorf("no event tells of them: %+v", events)
