@@ -14,6 +14,8 @@ import (
 // class and hint), ErrReadOnly, ErrNotRunning.
 type Controller interface {
 	Snapshot(ctx context.Context) (*Snapshot, error)
+	// Overview is a snapshot with the vgroups of one task only.
+	Overview(ctx context.Context, of TaskKey) (*Snapshot, error)
 	Detail(ctx context.Context, task TaskKey) (*TaskDetail, error)
 	// Events returns those with a sequence number above after, oldest first, at
 	// most limit of them (0: as many as are kept).

@@ -1,6 +1,9 @@
 package core
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Snapshot is all that an instance reports at one moment. It is immutable and
 // may be shared between goroutines.
@@ -66,6 +69,19 @@ type Replica struct {
 	// The limits of `status --check`, in seconds; 0 means no limit.
 	MaxLagS         int64 `json:"max_lag_s"`
 	MaxInterruptedS int64 `json:"max_interrupted_s"`
+}
+
+// Overview is the snapshot with the vgroups of one task only: ten thousand of
+// them are a few megabytes of JSON, of which a screen shows one task's.
+func (s *Snapshot) Overview(of TaskKey) *Snapshot {
+	o := *s
+	o.Tasks = slices.Clone(s.Tasks)
+	for i := range o.Tasks {
+		if t := &o.Tasks[i]; t.Key() != of {
+			t.Vgroups, t.LeftOut = nil, len(t.Vgroups)
+		}
+	}
+	return &o
 }
 
 // Task returns the task of a key, or nil.

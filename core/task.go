@@ -81,7 +81,8 @@ type Task struct {
 	History   []int64   `json:"history,omitempty"` // diff each 10 s, the newest last, at most 60
 
 	Vgroups    []Vgroup  `json:"vgroups"`
-	MeasuredAt time.Time `json:"measured_at"` // when the vgroups' numbers were true
+	LeftOut    int       `json:"vgroups_left_out,omitempty"` // how many vgroups an overview does not list
+	MeasuredAt time.Time `json:"measured_at"`                // when the vgroups' numbers were true
 
 	Topic   string `json:"topic"`
 	Group   string `json:"group"`

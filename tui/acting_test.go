@@ -135,6 +135,37 @@ func TestSettingsAreThoseOfTheInstance(t *testing.T) {
 	shows(t, a, "no such request")
 }
 
+func TestOfManyVgroupsOnlyTheSelectedTasksAreAskedFor(t *testing.T) {
+	listed := func(a *app) (n int) {
+		for i := range a.feed.snap.Tasks {
+			n += len(a.feed.snap.Tasks[i].Vgroups)
+		}
+		return n
+	}
+	a, _ := newScene(scene.Many(100, 11), &english, 120, 40)
+	if n := listed(a); n != 1100 {
+		t.Errorf("the first snapshot lists %d vgroups", n)
+	}
+	before := a.View()
+	drain(a, a.pull())
+	if n := listed(a); n != 11 || a.View() != before {
+		t.Errorf("then %d are listed, and the screen shows\n%s", n, a.View())
+	}
+	press(a, "down")
+	if n := len(a.vgroups.rows); n != 11 || listed(a) != 11 {
+		t.Errorf("of the next task %d are shown, of %d", n, listed(a))
+	}
+	press(a, "p")
+	if n := listed(a); n != 1100 {
+		t.Errorf("a screen that stands still lists %d", n)
+	}
+	few, _ := newScene(scene.Many(100, 9), &english, 120, 40)
+	drain(few, few.pull())
+	if n := listed(few); n != 900 {
+		t.Errorf("of few vgroups %d are listed", n)
+	}
+}
+
 func TestErrorsStayUntilDismissed(t *testing.T) {
 	a, c := newScene(scene.TwoWay(), &english, 120, 40)
 	c.Err = &core.RefusedError{Text: "the topic is gone", Hint: "run restart"}

@@ -130,7 +130,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		a.resize(m.Width, m.Height)
 	case tea.KeyMsg:
-		return a, a.onKey(m)
+		return a, tea.Batch(a.onKey(m), a.pullMissing())
 	case tickMsg:
 		return a, a.onTick(time.Time(m))
 	case changedMsg:
@@ -270,9 +270,6 @@ func (a *app) back() tea.Cmd {
 
 func (a *app) togglePause() tea.Cmd {
 	a.feed.paused = !a.feed.paused
-	if a.feed.paused {
-		return nil
-	}
 	return a.refreshAll()
 }
 

@@ -15,6 +15,7 @@ const (
 	changeGap        = 250 * time.Millisecond // between two pulls that changes caused
 	eventPage        = 1000                   // events per request
 	eventsKept       = 10_000                 // in the console; the instance keeps its own
+	wholeVgroups     = 1_000                  // with more, only the selected task's are asked for
 )
 
 // refreshSteps are the intervals that + and - choose from.
@@ -87,13 +88,41 @@ func (a *app) pull() tea.Cmd {
 	f.asking, f.again = true, false
 	f.asked++
 	f.lastAsk = a.clock()
-	number := f.asked
+	number, whole, of := f.asked, f.whole(), a.tasks.at
 	return func() tea.Msg {
 		ctx, cancel := context.WithTimeout(a.ctx, snapshotDeadline)
 		defer cancel()
-		snap, err := a.ctrl.Snapshot(ctx)
-		return snapshotMsg{number: number, snap: snap, err: err}
+		var m snapshotMsg
+		if whole {
+			m.snap, m.err = a.ctrl.Snapshot(ctx)
+		} else {
+			m.snap, m.err = a.ctrl.Overview(ctx, of)
+		}
+		m.number = number
+		return m
 	}
+}
+
+// whole reports whether the next snapshot is to have all vgroups: where there
+// are not too many for once a second, and of a screen that is to stand still,
+// on which the operator will look at one task after the other.
+func (f *feed) whole() bool {
+	if f.snap == nil || f.paused {
+		return true
+	}
+	n := 0
+	for i := range f.snap.Tasks {
+		n += vgroupsOf(&f.snap.Tasks[i])
+	}
+	return n <= wholeVgroups
+}
+
+// pullMissing asks for the selected task's vgroups if they were left out.
+func (a *app) pullMissing() tea.Cmd {
+	if t := a.selected(); t != nil && t.LeftOut > 0 && a.feed.err == nil {
+		return a.pull()
+	}
+	return nil
 }
 
 // pullEvents asks for the events after the last one known.
@@ -153,7 +182,7 @@ func (a *app) onSnapshot(m snapshotMsg) tea.Cmd {
 	if f.again {
 		return a.pull()
 	}
-	return nil
+	return a.pullMissing()
 }
 
 func (a *app) onEvents(m eventsMsg) tea.Cmd {

@@ -228,6 +228,11 @@ func (b *busy) Snapshot(context.Context) (*core.Snapshot, error) {
 	return s, nil
 }
 
+func (b *busy) Overview(ctx context.Context, of core.TaskKey) (*core.Snapshot, error) {
+	s, err := b.Snapshot(ctx)
+	return s.Overview(of), err
+}
+
 // TestBytesPerSecond holds the output of a screen whose every number moves
 // against what a slow link carries.
 func TestBytesPerSecond(t *testing.T) {

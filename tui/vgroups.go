@@ -102,6 +102,9 @@ func (a *app) moment(t time.Time) string {
 	return t.Format("01-02 15:04")
 }
 
+// vgroupsOf is how many vgroups a task has, listed or not.
+func vgroupsOf(t *core.Task) int { return len(t.Vgroups) + t.LeftOut }
+
 // vgroupPane draws the selected task's vgroups: a rule that names the task, a
 // line with what holds for all of them (or what is wrong), the table.
 func (a *app) vgroupPane(w, h int, stale bool) []string {
@@ -113,10 +116,10 @@ func (a *app) vgroupPane(w, h int, stale bool) []string {
 		return pad([]string{a.rule(w, a.text.VgroupsTitle, "", a.focus == paneVgroups)}, h)
 	}
 	title := a.f(a.text.VgroupsOf, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
-	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, len(t.Vgroups)), a.focus == paneVgroups)}
+	out := []string{a.rule(w, title, a.f(a.text.CountVgroups, vgroupsOf(t)), a.focus == paneVgroups)}
 	// A trouble's note may take the lines that the vgroups do not need, and
 	// all but two of theirs: it says what to do.
-	out = append(out, a.taskFacts(t, w, max(1, h-2-min(len(t.Vgroups), 2)))...)
+	out = append(out, a.taskFacts(t, w, max(1, h-2-min(vgroupsOf(t), 2)))...)
 	style := rowStyle{focused: a.focus == paneVgroups, stale: stale || !t.State.Live() || a.old(t)}
 	return append(out, a.vgroups.view(a, w, h-len(out), style)...)
 }

@@ -43,7 +43,7 @@ func (a *app) frame() []string {
 		ntasks = len(s.Tasks)
 		for i := range s.Tasks {
 			t := &s.Tasks[i]
-			nvgroups = max(nvgroups, len(t.Vgroups)+linesOfTrouble(t, a.w)-1)
+			nvgroups = max(nvgroups, vgroupsOf(t)+linesOfTrouble(t, a.w)-1)
 		}
 	}
 	a.lay = arrange(a.h, len(banner), len(notice), ntasks, nvgroups)

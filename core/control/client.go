@@ -61,6 +61,12 @@ func (c *Client) Snapshot(ctx context.Context) (*core.Snapshot, error) {
 	return fetched[core.Snapshot](ctx, c, askTime, http.MethodGet, "/v1/snapshot", nil)
 }
 
+// Overview implements core.Controller.
+func (c *Client) Overview(ctx context.Context, of core.TaskKey) (*core.Snapshot, error) {
+	path := "/v1/overview/" + url.PathEscape(of.Replica) + "/" + url.PathEscape(of.Database)
+	return fetched[core.Snapshot](ctx, c, askTime, http.MethodGet, path, nil)
+}
+
 // Detail implements core.Controller.
 func (c *Client) Detail(ctx context.Context, task core.TaskKey) (*core.TaskDetail, error) {
 	path := "/v1/tasks/" + url.PathEscape(task.Replica) + "/" + url.PathEscape(task.Database)

@@ -93,6 +93,9 @@ func (f *fake) Inspect(_ context.Context, r core.InspectRequest) ([]core.Candida
 	f.asked = r
 	return []core.Candidate{{Database: "power"}}, f.err
 }
+func (f *fake) Overview(_ context.Context, of core.TaskKey) (*core.Snapshot, error) {
+	return f.snap.Overview(of), f.err
+}
 func (f *fake) Settings(context.Context) (string, error) { return "[instance]\n", f.err }
 func (f *fake) Quarantined(context.Context) ([]core.Quarantined, error) {
 	return []core.Quarantined{{ID: "maple-2-7-aa"}}, f.err
@@ -195,6 +198,9 @@ func TestEveryRequestArrivesWhole(t *testing.T) {
 	cancel := core.TargetRequest{ID: "maple", Actor: by}
 	if a, err := c.CancelAudit(ctx, cancel); err != nil || a.State != core.AuditCancelled || !reflect.DeepEqual(f.asked, cancel) {
 		t.Errorf("cancel: %v, %v, asked for %+v", a, err, f.asked)
+	}
+	if s, err := c.Overview(ctx, core.TaskKey{Replica: "maple", Database: "a/b"}); err != nil || len(s.Tasks) != len(f.snap.Tasks) {
+		t.Errorf("overview: %+v, %v", s, err)
 	}
 	if text, err := c.Settings(ctx); err != nil || text != "[instance]\n" {
 		t.Errorf("settings: %q, %v", text, err)

@@ -61,8 +61,17 @@ func (s *Server) events(ctx context.Context, r *http.Request) (any, error) {
 	return events, err
 }
 
+func (s *Server) overview(ctx context.Context, r *http.Request) (any, error) {
+	return s.ctrl.Overview(ctx, taskOf(r))
+}
+
 func (s *Server) detail(ctx context.Context, r *http.Request) (any, error) {
-	return s.ctrl.Detail(ctx, core.TaskKey{Replica: r.PathValue("id"), Database: r.PathValue("database")})
+	return s.ctrl.Detail(ctx, taskOf(r))
+}
+
+// taskOf is the task in a request's path.
+func taskOf(r *http.Request) core.TaskKey {
+	return core.TaskKey{Replica: r.PathValue("id"), Database: r.PathValue("database")}
 }
 
 func (s *Server) inspect(ctx context.Context, r *http.Request) (any, error) {

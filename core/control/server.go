@@ -76,6 +76,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("GET /v1/info", s.ask(s.info))
 	mux.Handle("GET /v1/settings", s.ask(s.settings))
 	mux.Handle("GET /v1/snapshot", s.ask(s.snapshot))
+	mux.Handle("GET /v1/overview/{id}/{database}", s.ask(s.overview))
 	mux.Handle("GET /v1/events", s.ask(s.events))
 	mux.Handle("GET /v1/tasks/{id}/{database}", s.ask(s.detail))
 	mux.Handle("GET /v1/quarantine", s.ask(s.quarantined))

@@ -31,6 +31,15 @@ func (s *snapshots) stale() {
 	s.mu.Unlock()
 }
 
+// Overview implements core.Controller.
+func (e *Engine) Overview(ctx context.Context, of core.TaskKey) (*core.Snapshot, error) {
+	s, err := e.Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.Overview(of), nil
+}
+
 // Snapshot reports everything. It is built at most four times a second; a
 // change that is younger than the newest snapshot is waited for.
 func (e *Engine) Snapshot(ctx context.Context) (*core.Snapshot, error) {

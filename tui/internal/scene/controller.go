@@ -47,6 +47,15 @@ func (c *Controller) Snapshot(context.Context) (*core.Snapshot, error) {
 	return c.Snap, c.Err
 }
 
+// Overview implements core.Controller.
+func (c *Controller) Overview(ctx context.Context, of core.TaskKey) (*core.Snapshot, error) {
+	s, err := c.Snapshot(ctx)
+	if s == nil {
+		return nil, err
+	}
+	return s.Overview(of), err
+}
+
 // Detail implements core.Controller.
 func (c *Controller) Detail(_ context.Context, k core.TaskKey) (*core.TaskDetail, error) {
 	c.mu.Lock()
