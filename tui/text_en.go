@@ -416,6 +416,8 @@ func init() {
 		"drop that topic if nobody needs it, then restart the task",
 		"the instance started",
 		"the instance stopped",
+		"the state file cannot be written",
+		"the state file is written again",
 		"start",
 		"stop",
 		"restart",

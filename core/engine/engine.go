@@ -251,6 +251,7 @@ func (e *Engine) Done() <-chan struct{} { return e.done }
 // file, until stop is closed.
 func (e *Engine) keepHouse(stop <-chan struct{}) {
 	next := e.clock.After(housekeeping)
+	unwritten := false
 	for {
 		full := false
 		select {
@@ -262,8 +263,15 @@ func (e *Engine) keepHouse(stop <-chan struct{}) {
 			e.tick(e.clock.Now())
 		case <-e.poke:
 		}
-		if err := e.flush(full); err != nil {
-			e.log.Error("the state file cannot be written", "err", err)
+		err := e.flush(full)
+		if (err != nil) == unwritten {
+			continue // it was told; the next look is a second away
+		}
+		unwritten = err != nil
+		if unwritten {
+			e.event(core.Event{Level: core.LevelError, Kind: core.EventInstance, Text: "the state file cannot be written: " + err.Error()})
+		} else {
+			e.event(core.Event{Level: core.LevelInfo, Kind: core.EventInstance, Text: "the state file is written again"})
 		}
 	}
 }
