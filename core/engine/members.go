@@ -24,17 +24,17 @@ import (
 // instances need not agree.
 //
 // Why no two write at once: who writes at some moment has seen the vgroup as its
-// own 6 s before or earlier, and again less than 5 s before, and the server had
-// not rebalanced it in between. So it owned the vgroup 5.5 s before that moment,
-// and only one can have.
+// own 8 s before or earlier, and again less than 4 s before, and the server had
+// not rebalanced it in between. So it owned the vgroup 6 s before that moment,
+// and only one can have. A write that was begun has 4 s to end.
 
 const (
 	// lookEvery is the pace of the looks. goodFor is how long the sight of a vgroup
 	// as ours is good for, from before the question was sent. handover is how long
 	// a new owner waits, from after the answer came.
 	lookEvery = time.Second
-	goodFor   = 5 * time.Second
-	handover  = goodFor + time.Second
+	goodFor   = 4 * time.Second
+	handover  = 2 * goodFor
 	// blindFor is how long the looks may fail before the pump begins anew.
 	blindFor = 30 * time.Second
 	// awaitPause is how often a writer looks whether it may write.
