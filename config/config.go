@@ -55,6 +55,7 @@ type Replica struct {
 	Workers           Workers  `toml:"workers"`
 	MaxBytesPerSecond Bytes    `toml:"max_bytes_per_second"` // 0: no limit
 	StartFrom         string   `toml:"start_from"`
+	RawRows           bool     `toml:"raw_rows"`
 	GroupName         string   `toml:"group_name"` // empty: the consumer groups are not shared
 	MaxLag            Duration `toml:"max_lag"`
 	MaxInterrupted    Duration `toml:"max_interrupted"`

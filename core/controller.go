@@ -100,6 +100,7 @@ type Options struct {
 	MaxBytesPerS    *int64   `json:"max_bytes_per_second,omitempty"`
 	StartFrom       *string  `json:"start_from,omitempty"`
 	GroupName       *string  `json:"group_name,omitempty"`
+	RawRows         *bool    `json:"raw_rows,omitempty"`
 	MaxLagS         *int64   `json:"max_lag_s,omitempty"`
 	MaxInterruptedS *int64   `json:"max_interrupted_s,omitempty"`
 }

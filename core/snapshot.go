@@ -57,6 +57,7 @@ type Replica struct {
 	Workers         int      `json:"workers"`              // of each task; AutoWorkers: each chooses itself
 	MaxBytesPerS    int64    `json:"max_bytes_per_second"` // all tasks together; 0 is no limit
 	StartFrom       string   `json:"start_from"`           // earliest or latest
+	RawRows         bool     `json:"raw_rows"`             // rows are read as they are stored, where that is right
 	// GroupName is what instances that share the consumer groups of their
 	// replicas have in common; empty: the groups are this instance's alone.
 	GroupName string `json:"group_name,omitempty"`

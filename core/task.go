@@ -87,6 +87,9 @@ type Task struct {
 	Topic   string `json:"topic"`
 	Group   string `json:"group"`
 	Workers int    `json:"workers"`
+	// RawRows is set while rows are read as they are stored. Then they are not
+	// counted.
+	RawRows bool `json:"raw_rows"`
 	// AutoWorkers is set if the task chooses the number of its workers itself.
 	AutoWorkers bool      `json:"auto_workers"`
 	QueueBytes  int64     `json:"queue_bytes"`

@@ -23,6 +23,7 @@ type startFlags struct {
 	interval        int64
 	rate, workers   string
 	groupName       string
+	rawRows         bool
 	wait            bool
 }
 
@@ -62,6 +63,7 @@ func (c *command) start() *cobra.Command {
 	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for them, in `SECONDS`")
 	fl.StringVar(&f.rate, rateFlag, "", rateUsage)
 	fl.StringVar(&f.workers, workersFlag, "", workersUsage)
+	fl.BoolVar(&f.rawRows, "raw-rows", false, "read rows as the source stores them: one way only, into an empty database")
 	fl.StringVar(&f.groupName, "group-name", "", "share the vgroups with other instances that give the same `NAME`")
 	fl.BoolVar(&f.createDatabases, "create-databases", false, "create databases that the sink lacks, with the source's options")
 	fl.BoolVar(&f.wait, "wait", false, "return only when all tasks run; 1 if one fails")
@@ -105,6 +107,9 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 	}
 	if req.Options.Workers, err = workersOf(cmd, f.workers); err != nil {
 		return req, err
+	}
+	if cmd.Flags().Changed("raw-rows") {
+		req.Options.RawRows = &f.rawRows
 	}
 	if cmd.Flags().Changed("group-name") {
 		req.Options.GroupName = &f.groupName

@@ -42,6 +42,11 @@ func (t *tmqSession) sendRaw(req *request, args tmqArgs, got Fault) {
 	case req.Action == "fetch_raw":
 		frame = oldRawFrame(req, id, m)
 	}
+	if err == nil && m.kind == kindRawRows {
+		t.lib.Lock()
+		m.payload = nil // its memory goes with the first reply
+		t.lib.Unlock()
+	}
 	if got.Truncate > 0 && got.Truncate < len(frame) {
 		frame = frame[:got.Truncate]
 	}

@@ -36,7 +36,7 @@ func (s *session) writeRaw(kind uint16, payload []byte) error {
 		return err
 	}
 	switch kind {
-	case kindSubmit, kindMetadata:
+	case kindSubmit, kindMetadata, kindRawRows:
 		err = s.rawData(db, kind, payload)
 	case kindCreateTable:
 		err = s.rawCreateTables(db, payload)
@@ -271,6 +271,10 @@ func (s *session) rawDelete(db *database, payload []byte) error {
 // rawData writes the rows of a data or metadata message. Every block is looked
 // at before the first is written, so that an error leaves nothing behind.
 func (s *session) rawData(db *database, kind uint16, payload []byte) error {
+	stored := kind == kindRawRows
+	if stored {
+		kind = kindSubmit
+	}
 	m, err := decodeDataMessage(kind, payload)
 	if err != nil {
 		return err
@@ -281,7 +285,7 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	}
 	var plans []blockPlan
 	for _, b := range m.blocks {
-		plan := blockPlan{rawTableBlock: b}
+		plan := blockPlan{rawTableBlock: b, stored: stored}
 		switch t, st := db.tables[b.table], coming[b.table]; {
 		case t != nil:
 			err = s.plan(&plan, t.schema())
@@ -323,10 +327,16 @@ type blockPlan struct {
 	cells     []blockColumn
 	oldest    int64
 	ascending bool
+	stored    bool // the rows came as they are stored: by column id, and unchecked
 }
 
 // plan matches a block with a schema and checks what can be checked.
 func (s *session) plan(p *blockPlan, own *schema) (err error) {
+	if p.stored {
+		p.cols, p.cells, p.encoded = matchIDs(own.cols, p.block), p.block.cells, nil
+		p.oldest, p.ascending = timesOf(&p.cells[0], p.rows)
+		return nil
+	}
 	if p.cols, p.cells, err = s.match(p.table, own.cols, p.block); err != nil || p.rows == 0 {
 		return err
 	}
@@ -442,6 +452,21 @@ func (s *session) match(table string, own []column, b *block) ([]column, []block
 		return nil, nil, columnError(table, "primary timestamp column missing")
 	}
 	return cols, cells, nil
+}
+
+// matchIDs takes the block's values for those of the columns that have their ids
+// here, whatever these are called. One that there is none of is kept by nobody.
+func matchIDs(own []column, b *block) []column {
+	cols := make([]column, len(b.cols))
+	for i, c := range b.cols {
+		cols[i] = c
+		for _, o := range own {
+			if o.id == c.id {
+				cols[i] = o
+			}
+		}
+	}
+	return cols
 }
 
 // writeRawBlock is write_raw_block, and with fields its form that names the

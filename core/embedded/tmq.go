@@ -42,6 +42,8 @@ func (m *message) messageType() int {
 		return 1
 	case kindMetadata:
 		return 3
+	case kindRawRows:
+		return 4
 	default:
 		return 2
 	}
@@ -228,6 +230,7 @@ type subscribeArgs struct {
 	AutoCommit   string            `json:"auto_commit"`
 	BatchMeta    string            `json:"enable_batch_meta"`
 	Excluded     string            `json:"msg_consume_excluded"`
+	RawData      string            `json:"msg_consume_rawdata"`
 	MaxPoll      string            `json:"max_poll_interval_ms"`
 	Config       map[string]string `json:"config"`
 	AutoInterval string            `json:"auto_commit_interval_ms"`
@@ -250,7 +253,7 @@ func (a *subscribeArgs) fromConfig(v version) error {
 	}
 	fields := map[string]*string{
 		"group.id": &a.GroupID, "client.id": &a.ClientID, "auto.offset.reset": &a.OffsetReset,
-		"max.poll.interval.ms": &a.MaxPoll,
+		"max.poll.interval.ms": &a.MaxPoll, "msg.consume.rawdata": &a.RawData,
 		"msg.consume.excluded": &a.Excluded, "msg.enable.batchmeta": &a.BatchMeta,
 	}
 	for k, value := range a.Config {
@@ -293,6 +296,7 @@ func (a *subscribeArgs) consumer(v version) (*consumer, error) {
 	}
 	c.excluded = a.Excluded == "1" && v.excludes()
 	c.batchMeta = a.BatchMeta == "1" && v.batchesMeta()
+	c.rawRows = a.RawData == "1" && v.surfacesErrors()
 	return c, nil
 }
 

@@ -43,6 +43,7 @@ type consumer struct {
 	reset      string // earliest, latest or none
 	excluded   bool   // skip what the raw writer wrote
 	batchMeta  bool
+	rawRows    bool          // rows come as they are stored
 	autoCommit time.Duration // at the start of a poll, if so long has passed; 0: never
 	autoAt     time.Time
 	maxPoll    time.Duration

@@ -11,6 +11,7 @@ import (
 // and our own for what a consumer never sees.
 const (
 	kindSubmit      uint16 = 2
+	kindRawRows     uint16 = 6 // of messages only
 	kindMetadata    uint16 = 4 // a message of submits, some of which create tables
 	kindBatchMeta   uint16 = 5
 	kindCreateTable uint16 = 515

@@ -35,7 +35,7 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		if m = w.livingRows(m); m == nil {
 			return true, nil
 		}
-		err := w.applyRows(ctx, m)
+		err := w.refusedRaw(m, w.applyRows(ctx, m))
 		if w.quarantines(err) {
 			j.quarantined, err = w.quarantine(ctx, j.it.m, m)
 		}
@@ -67,6 +67,8 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	defer w.p.ddl.Unlock()
 	w.forgetDropped(meta)
 	switch w.p.changes.arrive(w.p.t, m.Vgroup, meta) {
+	case mustNot:
+		return false, plainError{"a change of a super table cannot wait any longer for all vgroups to come to it"}
 	case mustWait:
 		return false, nil
 	case isCopy:
@@ -199,6 +201,7 @@ func (w *worker) dropLeft(ctx context.Context, meta *raw.Meta) error {
 		return w.p.plan.sinkCatalog.DropColumn(ctx, w.p.t.key.Database, meta.Super.Name, c)
 	})
 	w.p.mended.changed()
+	w.p.t.bySQL()
 	return err
 }
 
@@ -212,6 +215,7 @@ func (w *worker) renameTag(ctx context.Context, meta *raw.Meta, m *core.Message)
 	err := w.ask(ctx, func(ctx context.Context) error {
 		return w.p.plan.sinkCatalog.RenameTag(ctx, w.p.t.key.Database, a.Table, a.Fields[0].Name, a.NewName)
 	})
+	w.p.t.bySQL()
 	if err == nil {
 		w.p.t.changed(meta, m.Vgroup)
 	}

@@ -316,6 +316,7 @@ func (t *task) sinkChanged() {
 	if p != nil {
 		p.mended.changed()
 	}
+	t.bySQL()
 }
 
 // auditEnded makes the result known.

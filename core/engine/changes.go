@@ -39,6 +39,10 @@ type changes struct {
 	clock Clock
 	wake  func() // tells every writer to look again
 
+	// strict is set before anything arrives where every change of columns waits
+	// for all vgroups: rows are written raw.
+	strict bool
+
 	mu     sync.Mutex
 	reader map[int32]*worker // who reads each vgroup
 	others map[int32]bool    // vgroups that members of other instances read
@@ -81,6 +85,7 @@ type verdict int
 const (
 	applyNow verdict = iota
 	isCopy           // of a change that was applied: nothing is to be done
+	mustNot          // rows that come late could not be written by column name
 	mustWait         // and everything behind it in its vgroup, too
 )
 
@@ -116,7 +121,7 @@ func (c *changes) arrive(t *task, vgroup int32, meta *raw.Meta) verdict {
 		}
 		return isCopy
 	}
-	if !meta.Destroys() || t.outlived(meta) || t.isOver(vgroup, meta) {
+	if !meta.Destroys() && !(c.strict && meta.Kind == raw.AlterSuperTable) || t.outlived(meta) || t.isOver(vgroup, meta) {
 		return applyNow
 	}
 	i := slices.IndexFunc(c.waits, func(wt *changeWaiting) bool { return wt.key == key })
@@ -133,6 +138,9 @@ func (c *changes) arrive(t *task, vgroup int32, meta *raw.Meta) verdict {
 		defer c.wake()
 	}
 	if c.ready(wt) {
+		if wt.early != "" && c.strict {
+			return mustNot
+		}
 		if wt.early != "" {
 			t.say(core.LevelWarn, core.EventDDL, "%s is applied although %s; rows that come late are written by column name", wt.what, wt.early)
 		}

@@ -226,6 +226,9 @@ func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (_ *core.Re
 	}
 	rec := e.replicaRecord(r)
 	setOptions(&rec, req.Options)
+	if err := e.checkRaw(rec.ID, rec.Source, rec.Sink, rec.RawRows); err != nil {
+		return nil, err
+	}
 	if err := e.keepReplica(r, rec); err != nil {
 		return nil, err
 	}
@@ -287,6 +290,7 @@ func setOptions(rec *store.Replica, o core.Options) {
 	setIf(&rec.CheckIntervalS, o.CheckIntervalS)
 	setIf(&rec.Workers, o.Workers)
 	setIf(&rec.GroupName, o.GroupName)
+	setIf(&rec.RawRows, o.RawRows)
 	setIf(&rec.MaxBytesPerS, o.MaxBytesPerS)
 	setIf(&rec.StartFrom, o.StartFrom)
 	setIf(&rec.MaxLagS, o.MaxLagS)

@@ -83,7 +83,7 @@ func (e *Engine) declareOne(want config.Replica) (string, error) {
 	rec.Databases, rec.Exclude = want.Databases, want.Exclude
 	rec.CreateDatabases, rec.NoNewDatabases = want.CreateDatabases, want.NoNewDatabases
 	rec.CheckIntervalS, rec.Workers, rec.StartFrom = int64(want.CheckInterval.Seconds()), int(want.Workers), want.StartFrom
-	rec.GroupName = want.GroupName
+	rec.GroupName, rec.RawRows = want.GroupName, want.RawRows
 	rec.MaxBytesPerS = int64(want.MaxBytesPerSecond)
 	rec.MaxLagS, rec.MaxInterruptedS = int64(want.MaxLag.Seconds()), int64(want.MaxInterrupted.Seconds())
 	names := slices.DeleteFunc(slices.Clone(want.Databases), isPattern)

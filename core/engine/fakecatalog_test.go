@@ -95,7 +95,8 @@ func (c *fakeCatalog) WALEnds(_ context.Context, db string) (map[int32]int64, bo
 func (c *fakeCatalog) Consumers(context.Context, string, string) (map[string]core.Consumer, error) {
 	return nil, nil
 }
-func (c *fakeCatalog) ClusterID(context.Context) (string, error) { return "1", nil }
+func (c *fakeCatalog) ClusterID(context.Context) (string, error)   { return "1", nil }
+func (c *fakeCatalog) Empty(context.Context, string) (bool, error) { return true, nil }
 func (c *fakeCatalog) SuperTableIDs(context.Context, string) (map[string]int64, error) {
 	return nil, nil
 }

@@ -228,6 +228,7 @@ func (w *worker) recreate(ctx context.Context, name string) (*core.Table, error)
 		return nil, err
 	}
 	w.p.mended.changed()
+	w.p.t.bySQL()
 	w.p.t.say(core.LevelWarn, core.EventDrift, "table %s was missing at the sink and was created as it is at the source", name)
 	return w.describe(ctx, pl.sinkCatalog, name)
 }
@@ -281,6 +282,7 @@ func (w *worker) mend(ctx context.Context, name string, want, here, there *core.
 		return err
 	})
 	w.p.mended.changed()
+	w.p.t.bySQL()
 	w.p.t.say(core.LevelWarn, core.EventDrift, "table %s at the sink lacked %s and was given it", name, strings.Join(done, ", "))
 	return here, err
 }
@@ -404,7 +406,8 @@ func (w *worker) tellExtra(name string, there, here *core.Table) {
 // first row. The source may be ahead of its WAL: what differs in type is told,
 // and the changes still to come, or the first row that does not fit, decide. So
 // it is with what is missing where the sink is somebody's source, too: it may
-// have been dropped there, and that drop is on its way here.
+// have been dropped there, and that drop is on its way here. Where rows are read
+// raw, nothing may be made by SQL, and what is missing is on its way.
 func (w *worker) compareSchemas(ctx context.Context) error {
 	pl, db := w.p.plan, w.p.t.key.Database
 	var read *core.Topic
@@ -429,7 +432,7 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 		if !slices.Contains(lists[1], name) {
 			continue
 		}
-		if err := w.compareSuper(ctx, name, read == nil); err != nil {
+		if err := w.compareSuper(ctx, name, read == nil && !pl.raw); err != nil {
 			return err
 		}
 	}

@@ -35,6 +35,7 @@ type meter struct {
 	lastApplied, lastCommit, measuredAt time.Time
 	ddl                                 []core.DDLRecord
 	changed                             bool // since the last record
+	uncounted                           bool // some rows came in messages that nobody looks into
 	level                               bool // caught up, and not behind by more than levelLag since
 
 	tickedAt        time.Time
@@ -184,6 +185,7 @@ func (m *meter) applied(msg *core.Message, rows int64, now time.Time) {
 	m.totals.Messages++
 	m.totals.Bytes += int64(len(msg.Payload()))
 	m.totals.Rows += rows
+	m.uncounted = m.uncounted || msg.Kind == core.KindRaw
 	m.lastApplied = now
 	v := m.vgroup(msg.Vgroup)
 	v.lastAt = now
@@ -389,6 +391,9 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	live := t.State.Live()
+	if m.uncounted {
+		defer func() { t.Totals.Rows, t.Rate.Rows = core.Unknown, float64(core.Unknown) }()
+	}
 	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.measuredAt, m.lastCommit, m.totals
 	t.History = m.history
 	t.EtaMS, t.LagMS, t.IdleMS = core.Unknown, core.Unknown, core.Unknown

@@ -33,6 +33,10 @@ type Subscription struct {
 	// Everything delivers also what replication wrote. Never set it where the
 	// other direction may be replicated too: it loops.
 	Everything bool
+	// RawRows delivers rows as the source stores them (core.KindRaw). Such a
+	// message can be fetched once: when that fails, the source must be opened
+	// anew.
+	RawRows bool
 	// MaxPollInterval is how long the source may go without a poll before the
 	// server drops the consumer.
 	MaxPollInterval time.Duration
@@ -97,6 +101,8 @@ type Catalog interface {
 	// DropGroup and DropTopic succeed if there is nothing to drop.
 	DropGroup(ctx context.Context, topic, group string) error
 	DropTopic(ctx context.Context, topic string) error
+	// Empty reports whether a database has no tables at all.
+	Empty(ctx context.Context, database string) (bool, error)
 	// SuperTableIDs maps the names of a database's super tables to their ids. It
 	// takes version 3.3.7.
 	SuperTableIDs(ctx context.Context, database string) (map[string]int64, error)

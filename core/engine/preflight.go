@@ -19,6 +19,7 @@ type plan struct {
 	topic, group         string
 	workers              int  // at most one for each vgroup
 	auto                 bool // their number is the task's own choice
+	raw                  bool // rows are read as they are stored
 	shared               bool // the group may have members of other instances
 	latest               bool
 	catalog, sinkCatalog Catalog   // the pump closes them
@@ -108,6 +109,16 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	}
 	if pl.sinkVersion, err = core.ParseVersion(pl.facts.sinkVersion); err != nil {
 		return fmt.Errorf("read the version of %s: %w", pl.sinkName, err)
+	}
+	if t.e.replicaRecord(t.replica).RawRows {
+		why, err := t.unfitForRaw(ctx, pl)
+		if err != nil {
+			return err
+		}
+		if pl.raw = why == ""; !pl.raw {
+			pl.facts.warnings = append(pl.facts.warnings, "raw rows are not read: "+why)
+		}
+		pl.facts.raw = pl.raw
 	}
 	t.learned(pl.facts)
 	return nil

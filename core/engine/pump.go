@@ -301,7 +301,7 @@ func (p *pump) open() error {
 	if err != nil {
 		return err
 	}
-	p.plan = pl
+	p.plan, p.changes.strict = pl, pl.raw
 	for n := range pl.workers {
 		p.doing("connect to the sink")
 		w := newWorker(p, n, p.e.cfg.Engine.QueueBytes, pl.workers)

@@ -72,6 +72,7 @@ type worker struct {
 	lastPoll time.Time
 	marks    marks
 
+	oneWayAt   time.Time
 	sampledAt  time.Time
 	sampledSeq uint64
 	sampling   time.Duration // the pace while there is nothing to do
@@ -102,6 +103,8 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 		Topic: pl.topic, Group: pl.group,
 		ClientID:        fmt.Sprintf("%s/%d", w.p.client, w.n),
 		Latest:          pl.latest,
+		Everything:      pl.raw, // with the exclusion the source would leave out more than it should
+		RawRows:         pl.raw,
 		MaxPollInterval: maxPollInterval,
 	})
 	return err
@@ -324,6 +327,12 @@ func (w *worker) between(ctx context.Context) error {
 	w.resolve(acked)
 	if w.sampleDue(now, acked) {
 		if err := w.tolerate(w.sample(ctx, now)); err != nil {
+			return err
+		}
+	}
+	if w.p.plan.raw && w.n == 0 && now.Sub(w.oneWayAt) >= oneWayEvery {
+		w.oneWayAt = now
+		if err := w.tolerate(w.p.oneWay(ctx)); err != nil {
 			return err
 		}
 	}

@@ -176,7 +176,7 @@ func (t *task) report(now time.Time) core.Task {
 		State: t.state, Desired: t.intent.desired, Since: t.since, Note: t.note, Retry: t.retry,
 		Topic: t.rec.Topic, Group: t.rec.Group, LastError: t.lastErr,
 		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
-		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, AutoWorkers: t.facts.auto, Warnings: append(t.missing(), t.facts.warnings...),
+		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, AutoWorkers: t.facts.auto, RawRows: t.facts.raw, Warnings: append(t.missing(), t.facts.warnings...),
 		QueueLimit:  int64(t.e.cfg.Engine.QueueBytes),
 		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}

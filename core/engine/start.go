@@ -34,6 +34,9 @@ func (e *Engine) Start(ctx context.Context, req core.StartRequest) (_ *core.Resu
 		return nil, err
 	}
 	setOptions(&rec, req.Options)
+	if err := e.checkRaw(rec.ID, rec.Source, rec.Sink, rec.RawRows); err != nil {
+		return nil, err
+	}
 	named := slices.Clone(req.Databases)
 	if !known && len(named) == 0 {
 		rec.AllDatabases = true

@@ -67,6 +67,7 @@ type task struct {
 	tagged, missed []uint64
 	scaling        scaling
 	conflicts      conflictLog
+	plain          string // why raw rows are not read any more; empty: they may be
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew
@@ -80,6 +81,7 @@ type facts struct {
 	walRetentionS              int64
 	workers                    int
 	auto                       bool // their number is the task's own choice
+	raw                        bool // rows are read as they are stored
 	warnings                   []string
 }
 
@@ -259,6 +261,8 @@ func (t *task) after(p *pump) stateFunc {
 	switch {
 	case t.e.hard.Err() != nil:
 		return t.stopped
+	case t.readPlain(err):
+		return t.live
 	case inOrder(err):
 		t.renewal = t.renewal || errors.Is(err, errRenew)
 		return t.live

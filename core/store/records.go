@@ -48,6 +48,10 @@ type Task struct {
 	// Altered are the changes of super tables that destroyed something and were
 	// applied, for the same reason.
 	Altered []Altered `json:"altered,omitempty"`
+	// RawBorn says that the sink's database was empty when replication began, for
+	// raw rows; BySQL that a table there was made or changed by SQL since.
+	RawBorn bool `json:"raw_born,omitempty"`
+	BySQL   bool `json:"by_sql,omitempty"`
 	// Samples are by vgroup, from the oldest on that may still be needed.
 	Samples map[int32][]Sample `json:"samples,omitempty"`
 	// Rewinds are the positions from which vgroups are to be read again, as

@@ -62,6 +62,24 @@ func (c *catalog) ClusterID(ctx context.Context) (string, error) {
 	return rows[0].text("id"), nil
 }
 
+// Empty implements engine.Catalog.
+func (c *catalog) Empty(ctx context.Context, database string) (bool, error) {
+	op := fmt.Sprintf("look for tables in database %q", database)
+	for _, table := range []string{"ins_stables", "ins_tables"} {
+		rows, err := c.query(ctx, op, "select count(*) as n from information_schema."+table+" where db_name="+QuoteString(database))
+		if err != nil {
+			return false, err
+		}
+		if len(rows) != 1 {
+			return false, c.ep.nonsense(op, "no number")
+		}
+		if n, ok := rows[0].number("n"); !ok || n > 0 {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // databaseOf reads a row of ins_databases.
 func databaseOf(r row) core.Database {
 	d := core.Database{Name: r.text("name"), Precision: r.text("precision")}

@@ -44,6 +44,7 @@ type source struct {
 	// yet: the server's position is already behind it. It points to polled.
 	announced *pollReply
 	polled    pollReply
+	spent     error // a message was lost that cannot be fetched again
 }
 
 type subscribeArgs struct {
@@ -60,6 +61,7 @@ type subscribeArgs struct {
 	Excluded        string            `json:"msg_consume_excluded"`
 	WithTableName   string            `json:"with_table_name"`
 	SessionTimeout  string            `json:"session_timeout_ms"`
+	RawData         string            `json:"msg_consume_rawdata,omitempty"`
 	MaxPollInterval string            `json:"max_poll_interval_ms,omitempty"`
 	Config          map[string]string `json:"config,omitempty"`
 }
@@ -91,6 +93,9 @@ func (src *source) subscribe(ctx context.Context) error {
 	if src.sub.Everything {
 		args.Excluded = "0"
 	}
+	if src.sub.RawRows {
+		args.RawData = "1"
+	}
 	if src.sub.MaxPollInterval > 0 {
 		args.MaxPollInterval = milliseconds(max(src.sub.MaxPollInterval, time.Second))
 	}
@@ -111,10 +116,14 @@ func milliseconds(d time.Duration) string {
 }
 
 // Poll asks for the next message and fetches it. If ctx ends in the middle no
-// message is lost: the next Poll hands it out.
+// message is lost: the next Poll hands it out, unless it was one of raw rows.
+// Such a message can be fetched once; then the source must be opened anew.
 func (src *source) Poll(ctx context.Context, wait time.Duration) (*core.Message, error) {
 	if err := src.settle(ctx); err != nil {
 		return nil, err
+	}
+	if src.spent != nil {
+		return nil, src.spent
 	}
 	if src.announced == nil {
 		if err := src.poll(ctx, wait); err != nil || src.announced == nil {
@@ -123,6 +132,9 @@ func (src *source) Poll(ctx context.Context, wait time.Duration) (*core.Message,
 	}
 	m, err := src.fetch(ctx, src.announced)
 	if err != nil {
+		if core.MessageKind(src.announced.MessageType) == core.KindRaw {
+			src.spent = &core.Error{Class: core.ClassReconnect, Op: src.fetchOp, Text: "a message of raw rows can be fetched only once", Err: err}
+		}
 		return nil, err
 	}
 	src.lastID = src.announced.MessageID
