@@ -180,8 +180,8 @@ func (s *side) WidenColumn(_ context.Context, _, _ string, c core.Column) error 
 	return nil
 }
 
-func (s *side) SetTag(_ context.Context, _, table string, _ core.Column, v *string) error {
-	s.tags[table] = *v
+func (s *side) SetTag(_ context.Context, _, table string, _ core.Column, literal string) error {
+	s.tags[table] = literal
 	return nil
 }
 

@@ -29,7 +29,7 @@ type Side interface {
 	Tables(ctx context.Context, database string) ([]Table, error)
 	Describe(ctx context.Context, database, table string) (*core.Table, error)
 	// Tags returns the tag values of the children of a super table, by table and
-	// tag. A tag that is NULL is missing.
+	// tag, as a statement has them.
 	Tags(ctx context.Context, database, super string) (map[string]map[string]string, error)
 	// Checksums reports whether the server can compute checksums of values.
 	Checksums(ctx context.Context) (bool, error)
@@ -46,9 +46,8 @@ type Side interface {
 	CreateTable(ctx context.Context, database string, s core.CreateStatement) error
 	AddColumn(ctx context.Context, database, table string, c core.Column) error
 	WidenColumn(ctx context.Context, database, table string, c core.Column) error
-	// SetTag sets a tag of a child table to a value as Tags returns it; nil is
-	// NULL.
-	SetTag(ctx context.Context, database, table string, tag core.Column, value *string) error
+	// SetTag sets a tag of a child table to a value as Tags returns it.
+	SetTag(ctx context.Context, database, table string, tag core.Column, literal string) error
 	Close() error
 }
 

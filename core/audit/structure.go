@@ -34,7 +34,7 @@ type mend struct {
 	column *core.Column
 	widen  bool
 	tag    *core.Column
-	value  *string
+	value  string // as a statement has it
 }
 
 // superMissing begins the text of a missing super table.
@@ -246,30 +246,23 @@ func (s *structure) tags(ctx context.Context, j *Job, g *Group) error {
 			continue
 		}
 		for _, tag := range g.Tags {
-			source, there := values[0][table][tag.Name]
-			sink, here := values[1][table][tag.Name]
-			if there == here && source == sink {
+			source, sink := values[0][table][tag.Name], values[1][table][tag.Name]
+			if source == sink {
 				continue
 			}
-			d := s.differ(core.OtherTag, table, "tag %s is %s at the source and %s at the sink", tag.Name, shown(source, there), shown(sink, here))
-			m := mend{of: d, tag: &tag}
-			if there {
-				m.value = &source
-			}
-			s.mends = append(s.mends, m)
+			d := s.differ(core.OtherTag, table, "tag %s is %s at the source and %s at the sink", tag.Name, shown(source), shown(sink))
+			s.mends = append(s.mends, mend{of: d, tag: &tag, value: source})
 		}
 	}
 	return nil
 }
 
-func shown(value string, there bool) string {
-	if !there {
-		return "NULL"
+// shown is a value that may be long.
+func shown(literal string) string {
+	if len(literal) > 64 {
+		return strings.ToValidUTF8(literal[:64], "") + "…"
 	}
-	if len(value) > 64 {
-		value = strings.ToValidUTF8(value[:64], "") + "…"
-	}
-	return fmt.Sprintf("%q", value)
+	return literal
 }
 
 // arrived lists what both sides have now and had not at an earlier look.

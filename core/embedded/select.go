@@ -9,6 +9,7 @@ import (
 type selection struct {
 	items    []selectItem
 	distinct bool
+	tags     bool // one row of each table, whatever rows it has
 	db, from string
 	hasFrom  bool
 	where    expr
@@ -41,6 +42,7 @@ type source struct {
 
 func (p *parser) selection() selection {
 	q := selection{limit: -1, distinct: p.accept("distinct")}
+	q.tags = p.is("tags") && p.toks[p.at+1].kind != tokenOp && !strings.EqualFold(p.toks[p.at+1].text, "from") && p.accept("tags")
 	for {
 		if p.accept("*") {
 			q.items = append(q.items, selectItem{star: true})
@@ -189,6 +191,17 @@ func (db *database) source(q *selection) (*source, error) {
 			}
 		}
 		return tbname, name == "tbname"
+	}
+	if q.tags {
+		src.scan = func(yield func(env) error) error {
+			for _, t := range tables {
+				if err := yield(func(name string) (any, error) { return t.tagValue(name, db.prec) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		return src, nil
 	}
 	src.scan = func(yield func(env) error) error {
 		for _, t := range tables {

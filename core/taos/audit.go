@@ -76,36 +76,12 @@ func (a *auditor) Tables(ctx context.Context, database string) ([]audit.Table, e
 
 // Tags implements audit.Side.
 func (a *auditor) Tags(ctx context.Context, database, super string) (map[string]map[string]string, error) {
-	rows, err := a.query(ctx, fmt.Sprintf("list the tags of %q of database %q", super, database),
-		"select table_name, tag_name, tag_value from information_schema.ins_tags where db_name="+QuoteString(database)+
-			" and stable_name="+QuoteString(super))
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]map[string]string{}
-	for _, r := range rows {
-		table := r.text("table_name")
-		if out[table] == nil {
-			out[table] = map[string]string{}
-		}
-		if value, ok := r["tag_value"].(string); ok {
-			out[table][r.text("tag_name")] = value
-		}
-	}
-	return out, nil
+	_, values, err := a.tagValues(ctx, database, super, "")
+	return values, err
 }
 
-// SetTag implements audit.Side. Numbers stand as they are, all else in quotes.
-func (a *auditor) SetTag(ctx context.Context, database, table string, tag core.Column, value *string) error {
-	literal := "NULL"
-	if value != nil {
-		literal = QuoteString(*value)
-		for _, number := range []string{"INT", "FLOAT", "DOUBLE", "BOOL", "DECIMAL"} {
-			if strings.Contains(tag.Type, number) {
-				literal = *value
-			}
-		}
-	}
+// SetTag implements audit.Side.
+func (a *auditor) SetTag(ctx context.Context, database, table string, tag core.Column, literal string) error {
 	return a.exec(ctx, fmt.Sprintf("set tag %q of table %q of database %q", tag.Name, table, database),
 		fmt.Sprintf("alter table %s set tag %s = %s", qualified(database, table), QuoteIdent(tag.Name), literal))
 }

@@ -38,10 +38,11 @@ func (c *catalog) CreateStatement(ctx context.Context, database, table string) (
 			continue
 		}
 		s := core.CreateStatement{Table: table, Rest: rest}
-		if super, tags, ok := cutUsing(rest); ok {
-			s.Super, s.Rest = super, tags
+		if super, _, ok := cutUsing(rest); ok {
+			s.Super = super
+			s.Rest, err = c.tagClause(ctx, database, super, table)
 		}
-		return s, nil
+		return s, err
 	}
 	return core.CreateStatement{}, c.ep.nonsense(op, fmt.Sprintf("the statement begins with %.40q", text))
 }
