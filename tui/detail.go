@@ -306,8 +306,16 @@ func (d *detailScreen) rates(a *app, t *core.Task, title string, s stretch) char
 	c.now = c.label(int64(t.Rate.Bytes))
 	until := a.asOf()
 	for _, p := range s.points(d.got) {
-		// Of the step that is under way only a part is over.
-		over := max(time.Second, min(s.step, until.Sub(p.At)))
+		// Of the step that is under way only a part is over, and of its own first
+		// one the instance saw only the end.
+		from, to := p.At, p.At.Add(s.step)
+		if snap := a.feed.snap; snap != nil && snap.Instance.Since.After(from) && snap.Instance.Since.Before(to) {
+			from = snap.Instance.Since
+		}
+		if until.Before(to) {
+			to = until
+		}
+		over := max(time.Second, to.Sub(from))
 		c.points = append(c.points, point{p.At, int64(float64(p.Bytes) / over.Seconds())})
 	}
 	return c
