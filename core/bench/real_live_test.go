@@ -106,6 +106,9 @@ func realTrickle(b *testing.B, n nodes, pause time.Duration, rows int) {
 				return query(b, n.B, "select count(*) from "+realDatabase+".c") > float64(len(took))
 			})
 			took = append(took, time.Since(began))
+			if last := took[len(took)-1]; last > time.Second {
+				b.Logf("row %d took %v", len(took), last)
+			}
 		}
 	}
 	percentiles(b, took)

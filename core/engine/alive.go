@@ -35,10 +35,7 @@ func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
 	if err := w.checkSubscription(ctx); err != nil {
 		return err
 	}
-	ends, known, err := w.p.plan.catalog.WALEnds(ctx, w.p.t.key.Database)
-	if err != nil || !known {
-		ends = map[int32]int64{}
-	}
+	ends := w.p.t.replica.ends.ask(ctx, w.p.plan.catalog, now, limit/2)
 	for _, a := range w.assigned {
 		end := max(a.End, ends[a.Vgroup])
 		if pos := w.marks.applied.at[a.Vgroup]; end > pos+ownEntries {

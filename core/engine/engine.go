@@ -103,6 +103,7 @@ type replica struct {
 	looking bool          // a discoverer goroutine exists
 	limit   limit         // what its tasks may read; safe without Engine.mu
 	sink    presence      // likewise
+	ends    sourceEnds    // likewise
 }
 
 // New restores the instance that the store holds. Nothing runs before Run.

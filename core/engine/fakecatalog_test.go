@@ -86,8 +86,12 @@ func (c *fakeCatalog) WALEnds(_ context.Context, db string) (map[int32]int64, bo
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	out := map[int32]int64{}
-	for vg, v := range c.s.dbs[db].wal {
-		out[vg] = v.end()
+	for name, d := range c.s.dbs {
+		for vg, v := range d.wal {
+			if db == "" || name == db {
+				out[vg] = max(out[vg], v.end())
+			}
+		}
 	}
 	return out, true, nil
 }

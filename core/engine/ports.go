@@ -92,8 +92,9 @@ type Catalog interface {
 	Consumers(ctx context.Context, topic, group string) (map[string]core.Consumer, error)
 	// ClusterID tells one server, or cluster of them, from all others.
 	ClusterID(ctx context.Context) (string, error)
-	// WALEnds returns the end (exclusive) of each vgroup's WAL without a
-	// consumer, and false on servers that do not tell (before 3.3.7 or so).
+	// WALEnds returns the end (exclusive) of the WAL of each vgroup of a
+	// database, or of all of them if it is "", without a consumer, and false on
+	// servers that do not tell (before 3.3.7 or so).
 	WALEnds(ctx context.Context, database string) (map[int32]int64, bool, error)
 	// CanSubscribe and CanWrite check the rights of the endpoint's user.
 	CanSubscribe(ctx context.Context, database string) error

@@ -179,8 +179,11 @@ func createDatabase(name string, options []databaseOption, allowed map[string]bo
 // WALEnds implements engine.Catalog. The numbers come with the data nodes'
 // status reports and are seconds old.
 func (c *catalog) WALEnds(ctx context.Context, database string) (map[int32]int64, bool, error) {
-	rows, err := c.query(ctx, fmt.Sprintf("read the WAL positions of database %q", database),
-		"select * from information_schema.ins_vgroups where db_name="+QuoteString(database))
+	sql := "select * from information_schema.ins_vgroups"
+	if database != "" {
+		sql += " where db_name=" + QuoteString(database)
+	}
+	rows, err := c.query(ctx, fmt.Sprintf("read the WAL positions of database %q", database), sql)
 	if err != nil {
 		return nil, false, err
 	}
