@@ -80,3 +80,31 @@ func deadline(t *testing.T, ctx context.Context) time.Time {
 	}
 	return at
 }
+
+// While the sink takes its time over one message, the next ones are read.
+func TestReadingGoesOnWhileAWriteIsUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	write, release := make(chan struct{}, 1), make(chan struct{})
+	w.setFault(func(op string) error {
+		if op == "write" {
+			signal(write)
+			<-release
+		}
+		return nil
+	})
+	w.produce(east, "power", 2, "a", "b", "c")
+	i := running(t, w, quick())
+	i.start(t, request("power"))
+	<-write
+	await(t, "the other messages are read", func() bool {
+		s, err := i.Snapshot(t.Context())
+		return err == nil && s.Tasks[0].QueueBytes >= 3
+	})
+	if done := w.appliedAt(west, "power"); len(done) > 0 {
+		t.Errorf("%v were applied before the sink took them", done)
+	}
+	close(release)
+	await(t, "all are applied", func() bool { return len(w.appliedAt(west, "power")) == 3 })
+}
