@@ -24,12 +24,12 @@ const (
 )
 
 // replicated starts an instance that replicates the fresh database and is level.
-func replicated(b *testing.B, n nodes) (e *engine.Engine, id string) {
+func replicated(b *testing.B, n nodes, workers int) (e *engine.Engine, id string) {
 	b.Helper()
 	freshSource(b, n.A)
 	freshSink(b, n.B)
 	e = startEngine(b)
-	id = replicate(b, e, n.A, n.B, core.Options{}, realDatabase)
+	id = replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, realDatabase)
 	allCaughtUp(b, e, 1)
 	b.Cleanup(func() {
 		if _, err := e.Remove(context.WithoutCancel(b.Context()), core.RemoveRequest{ID: id, Force: true}); err != nil {
@@ -41,8 +41,8 @@ func replicated(b *testing.B, n nodes) (e *engine.Engine, id string) {
 
 // realLive writes as fast as the source takes rows by SQL, and counts the rows
 // on both sides at the moment it stops.
-func realLive(b *testing.B, n nodes) {
-	e, id := replicated(b, n)
+func realLive(b *testing.B, n nodes, workers int) {
+	e, id := replicated(b, n, workers)
 	had := detail(b, e, id, realDatabase).Totals
 	count := func(at core.Endpoint) float64 { return query(b, at, "select count(*) from "+realDatabase+".meters") }
 	for b.Loop() {
@@ -90,7 +90,7 @@ func liveStatement(writer, first int) string {
 
 // realTrickle is the time from an insert until the row is visible at the sink.
 func realTrickle(b *testing.B, n nodes, pause time.Duration, rows int) {
-	replicated(b, n)
+	replicated(b, n, 1)
 	query(b, n.A, "create table "+realDatabase+".c using "+realDatabase+".meters tags(1,'here')")
 	await(b, "the table is at the sink", 10*time.Millisecond, func() bool {
 		return query(b, n.B, "select count(*) from information_schema.ins_tables where db_name='"+realDatabase+"'") == 1

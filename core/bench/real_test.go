@@ -36,41 +36,45 @@ func BenchmarkReal(b *testing.B) {
 		query(b, n.A, "drop database if exists "+realDatabase)
 	})
 	b.Run("drain", func(b *testing.B) { realDrain(b, n) })
-	b.Run("live", func(b *testing.B) { realLive(b, n) })
+	b.Run("live", func(b *testing.B) { realLive(b, n, 1) })
+	b.Run("live-2", func(b *testing.B) { realLive(b, n, 2) })
 	b.Run("trickle", func(b *testing.B) { realTrickle(b, n, 100*time.Millisecond, 200) })
 	b.Run("idle-minute", func(b *testing.B) { realTrickle(b, n, time.Minute, 3) })
 	b.Run("idle-tasks", func(b *testing.B) { realIdle(b, n) })
 }
 
-// realDrain drains a backlog in turn with the native loop that
+// realDrain drains a backlog with one worker and with two (-2), in turn with the native loop that
 // TDREPLICA_BENCH_LOOP names: a command to which the database, the topic, the
 // group and 0 are added.
 func realDrain(b *testing.B, n nodes) {
 	fillReal(b, n.A)
 	loop := strings.Fields(os.Getenv("TDREPLICA_BENCH_LOOP"))
-	var theirs, ours []drain
+	var theirs, one, two []drain
 	for b.Loop() {
-		theirs, ours = nil, nil
+		theirs, one, two = nil, nil, nil
 		for round := range realRounds {
 			if len(loop) > 0 {
 				freshSink(b, n.B)
 				theirs = append(theirs, drainNative(b, n, loop, round))
 			}
 			freshSink(b, n.B)
-			ours = append(ours, drainReal(b, n))
-			b.Logf("native loop %+v, tdreplica %+v", theirs, ours)
+			one = append(one, drainReal(b, n, 1))
+			freshSink(b, n.B)
+			two = append(two, drainReal(b, n, 2))
+			b.Logf("native loop %+v, one worker %+v, two %+v", theirs, one, two)
 		}
 	}
 	b.ReportMetric(0, "ns/op")
-	took, cpu, start := medians(ours)
-	b.ReportMetric(took, "s")
-	b.ReportMetric(cpu, "cpu-s")
-	b.ReportMetric(start, "start-s")
-	if len(theirs) > 0 {
-		loopTook, loopCPU, _ := medians(theirs)
-		b.ReportMetric(loopTook/took, "of-loop-speed")
-		b.ReportMetric(loopTook/(took+start), "of-loop-speed-with-start")
-		b.ReportMetric(cpu/loopCPU, "of-loop-cpu")
+	for name, ours := range map[string][]drain{"": one, "-2": two} {
+		took, cpu, start := medians(ours)
+		b.ReportMetric(took, "s"+name)
+		b.ReportMetric(cpu, "cpu-s"+name)
+		if len(theirs) > 0 {
+			loopTook, loopCPU, _ := medians(theirs)
+			b.ReportMetric(loopTook/took, "of-loop-speed"+name)
+			b.ReportMetric(loopTook/(took+start), "of-loop-speed-with-start"+name)
+			b.ReportMetric(cpu/loopCPU, "of-loop-cpu"+name)
+		}
 	}
 }
 
@@ -175,11 +179,11 @@ func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
 
 // drainReal is timed from the moment the task runs until all rows are counted
 // at the sink.
-func drainReal(b *testing.B, n nodes) drain {
+func drainReal(b *testing.B, n nodes, workers int) drain {
 	b.Helper()
 	e := startEngine(b)
 	started := time.Now()
-	id := replicate(b, e, n.A, n.B, core.Options{}, realDatabase)
+	id := replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, realDatabase)
 	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, realDatabase).State == core.Running })
 	before := used(b)
 	start := before.at.Sub(started).Seconds()
