@@ -25,7 +25,7 @@ var allowedImports = map[string][]string{
 	"core/audit":     {"core/raw", "core"},
 	"core/cli":       {"core/control", "core/store", "config", "core"},
 	"core/control":   {"core"},
-	"core/demo":      {"core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
+	"core/demo":      {"core/audit", "core/embedded", "core/engine", "core/taos", "core/store", "config", "core"},
 	"core/embedded":  {},
 	"core/engine":    {"core/audit", "core/raw", "core/store", "config", "core"},
 	"core/metrics":   {"core"},

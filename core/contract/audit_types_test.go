@@ -73,6 +73,10 @@ func repairTypes(e *env, precision string) {
 		e.Errorf("changes: %q", d.Changes)
 	}
 	in.expect(in.verify(id, true), core.AuditEqual, nil)
+	if e.real { // versions differ in what they call such a key
+		e.exec(e.a, "drop table "+db+".pairs")
+		in.caughtUp(id)
+	}
 	e.equal(e.a, e.b, db)
 }
 

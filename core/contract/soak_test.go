@@ -65,6 +65,8 @@ func soak(e *env, length time.Duration) {
 	e.Logf("%d rows in %s (%.0f rows/s), %d changes, %d faults; caught up %s later",
 		rows, wrote.Round(time.Second), float64(rows)/wrote.Seconds(), changes, faults, time.Since(stopped).Round(time.Second))
 	compareSoak(e, db, parts)
+	// The program's own word on it; patience bounds how long it may take.
+	in.expect(in.verify(ids[0], false), core.AuditEqual, nil)
 	e.staysAtRest(db)
 }
 

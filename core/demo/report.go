@@ -127,7 +127,7 @@ func (d *Demo) Finish(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "level after %.1f s\n", time.Since(stopped).Seconds())
-	held, err := compare(d.sides)
+	held, err := compare(ctx, d.sides)
 	f := d.figures(s)
 	fmt.Fprintf(out, "\nrows written   %s, of which %s were deleted again; %s changes of definitions\n",
 		grouped(f.written), grouped(f.deleted), grouped(f.ddl))
