@@ -56,7 +56,9 @@ type Replica struct {
 	MaxBytesPerSecond Bytes    `toml:"max_bytes_per_second"` // 0: no limit
 	StartFrom         string   `toml:"start_from"`
 	RawRows           bool     `toml:"raw_rows"`
-	GroupName         string   `toml:"group_name"` // empty: the consumer groups are not shared
+	GroupName         string   `toml:"group_name"`     // empty: the consumer groups are not shared
+	HoldWAL           bool     `toml:"hold_wal"`       // the source keeps its WAL until it is committed
+	HoldWALLimit      Duration `toml:"hold_wal_limit"` // but no longer than this without a commit; 0: no limit
 	MaxLag            Duration `toml:"max_lag"`
 	MaxInterrupted    Duration `toml:"max_interrupted"`
 }

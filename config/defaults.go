@@ -38,6 +38,7 @@ func DefaultReplica() Replica {
 		CheckInterval:  Duration{30 * time.Minute},
 		Workers:        1,
 		StartFrom:      "earliest",
+		HoldWALLimit:   Duration{24 * time.Hour},
 		MaxInterrupted: Duration{5 * time.Minute},
 	}
 }

@@ -98,6 +98,7 @@ func (v *validator) settings(path string, r *Replica) {
 		v.problem(join(path, "group_name"), "= %q is no name for a group; allowed: up to 64 letters, digits, - and _", r.GroupName)
 	}
 	v.word(join(path, "start_from"), r.StartFrom, "earliest", "latest")
+	v.duration(join(path, "hold_wal_limit"), r.HoldWALLimit, 0, 365*24*time.Hour)
 	v.duration(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)
 	v.duration(join(path, "max_interrupted"), r.MaxInterrupted, 0, 365*24*time.Hour)
 }

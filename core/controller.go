@@ -101,6 +101,8 @@ type Options struct {
 	StartFrom       *string  `json:"start_from,omitempty"`
 	GroupName       *string  `json:"group_name,omitempty"`
 	RawRows         *bool    `json:"raw_rows,omitempty"`
+	HoldWAL         *bool    `json:"hold_wal,omitempty"` // from the next subscription on
+	HoldWALLimitS   *int64   `json:"hold_wal_limit_s,omitempty"`
 	MaxLagS         *int64   `json:"max_lag_s,omitempty"`
 	MaxInterruptedS *int64   `json:"max_interrupted_s,omitempty"`
 }
@@ -191,6 +193,10 @@ type Candidate struct {
 // AutoWorkers stands for a number of workers that each task chooses itself,
 // and changes as its load does.
 const AutoWorkers = 0
+
+// DefaultHoldLimit is for how long a source keeps its WAL without a commit where
+// it is asked to.
+const DefaultHoldLimit = 24 * time.Hour
 
 // DefaultCheckInterval is how often new databases are looked for.
 const DefaultCheckInterval = 1800 * time.Second

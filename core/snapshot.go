@@ -61,6 +61,10 @@ type Replica struct {
 	// GroupName is what instances that share the consumer groups of their
 	// replicas have in common; empty: the groups are this instance's alone.
 	GroupName string `json:"group_name,omitempty"`
+	// HoldWAL has the source keep its WAL until it is committed, where it can;
+	// but no longer than HoldWALLimitS seconds without a commit (0: no limit).
+	HoldWAL       bool  `json:"hold_wal"`
+	HoldWALLimitS int64 `json:"hold_wal_limit_s"`
 	// TwoWay names the replica of this instance that copies the other way;
 	// empty if there is none.
 	TwoWay string `json:"two_way,omitempty"`

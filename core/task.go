@@ -102,8 +102,11 @@ type Task struct {
 	Precision     string `json:"precision,omitempty"`
 	// WALRetentionS is the source database's wal_retention_period in seconds,
 	// -1 if it keeps its WAL for ever, 0 if not known.
-	WALRetentionS int64    `json:"wal_retention_s"`
-	Warnings      []string `json:"warnings,omitempty"` // what is fit for now, but not for long
+	WALRetentionS int64 `json:"wal_retention_s"`
+	// WALHeldMS is for how long the WAL that the source keeps for the task
+	// (hold_wal) waits for a commit; Unknown if it keeps none.
+	WALHeldMS int64    `json:"wal_held_ms"`
+	Warnings  []string `json:"warnings,omitempty"` // what is fit for now, but not for long
 	// Audit is the verify or the repair that it is in, or was in last since the
 	// instance started; nil if there was none.
 	Audit       *TaskAudit `json:"audit,omitempty"`

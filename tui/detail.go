@@ -224,6 +224,13 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 		{a.text.TwoWay, orDash(clean(r.TwoWay)), plain},
 		{a.text.Limits, a.f(a.text.LimitsAre, limit(r.MaxLagS), limit(r.MaxInterruptedS)), plain},
 	}
+	if r.HoldWAL {
+		held := unknown
+		if t.WALHeldMS >= 0 {
+			held = spanMS(t.WALHeldMS)
+		}
+		f = append(f, fact{a.text.HoldWAL, a.f(a.text.HoldWALIs, held, limit(r.HoldWALLimitS)), plain})
+	}
 	if r.MaxBytesPerS > 0 {
 		f = append(f, fact{a.text.MaxRate, size(r.MaxBytesPerS) + "/s", plain})
 	}

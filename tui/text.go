@@ -51,7 +51,7 @@ type text struct {
 	PickOnlySink, PickWillCreate, Creating                                                string
 	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string
 	Totals, TotalsAre, Retries, QueueName, Workers, AutoWorkers, LastCommit, Quarantined  string
-	Conflicts, ConflictsAre, BothSides                                                    string
+	Conflicts, ConflictsAre, BothSides, HoldWAL, HoldWALIs                                string
 	Warning, ReadBy, Topic, Group, Precision, Databases, AllOfThem, Except, Declared      string
 	Undeclared, MaxRate, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay      string
 	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24                  string

@@ -24,6 +24,8 @@ type startFlags struct {
 	rate, workers   string
 	groupName       string
 	rawRows         bool
+	holdWAL         bool
+	holdLimit       time.Duration
 	wait            bool
 }
 
@@ -65,6 +67,8 @@ func (c *command) start() *cobra.Command {
 	fl.StringVar(&f.workers, workersFlag, "", workersUsage)
 	fl.BoolVar(&f.rawRows, "raw-rows", false, "read rows as the source stores them: one way only, into an empty database")
 	fl.StringVar(&f.groupName, "group-name", "", "share the vgroups with other instances that give the same `NAME`")
+	fl.BoolVar(&f.holdWAL, "hold-wal", false, "have the source keep its WAL until it is committed, where it can")
+	fl.DurationVar(&f.holdLimit, "hold-wal-limit", core.DefaultHoldLimit, "let go of the WAL when nothing was committed for so long; 0 never")
 	fl.BoolVar(&f.createDatabases, "create-databases", false, "create databases that the sink lacks, with the source's options")
 	fl.BoolVar(&f.wait, "wait", false, "return only when all tasks run; 1 if one fails")
 	_ = cmd.RegisterFlagCompletionFunc("id", c.completeIDs)
@@ -113,6 +117,13 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 	}
 	if cmd.Flags().Changed("group-name") {
 		req.Options.GroupName = &f.groupName
+	}
+	if cmd.Flags().Changed("hold-wal") {
+		req.Options.HoldWAL = &f.holdWAL
+	}
+	if cmd.Flags().Changed("hold-wal-limit") {
+		seconds := int64(f.holdLimit / time.Second)
+		req.Options.HoldWALLimitS = &seconds
 	}
 	if cmd.Flags().Changed("no-new-databases") {
 		req.Options.NoNewDatabases = &f.noNewDatabases

@@ -131,6 +131,26 @@ func (s *session) dropDatabase(p *parser) (*result, error) {
 	return &result{}, nil
 }
 
+// keepVersion is `alter vnode ID set keep version N`: the WAL is kept from there
+// on, whatever the retention says.
+func (s *session) keepVersion(p *parser) (*result, error) {
+	id := int32(p.integer())
+	if !p.accept("set", "keep", "version") {
+		p.fail()
+	}
+	version := p.integer()
+	p.end()
+	for _, db := range s.n.databases {
+		for _, vg := range db.vgroups {
+			if vg.id == id {
+				vg.kept, vg.keep = true, version
+				return &result{}, nil
+			}
+		}
+	}
+	return nil, failure(codeInvalidPara, "Vgroup does not exist")
+}
+
 // splitVgroup replaces a vgroup by two new ones.
 func (s *session) splitVgroup(p *parser) (*result, error) {
 	id := int32(p.integer())

@@ -97,8 +97,15 @@ func (s *session) dispatch(p *parser) (*result, error) {
 	case p.accept("revoke"):
 		return s.grant(p, false)
 	case p.accept("flush", "database"), p.accept("trim", "database"), p.accept("compact", "database"):
-		if _, err := s.database(p.ident()); err != nil {
+		db, err := s.database(p.ident())
+		if err != nil {
 			return nil, err
+		}
+		if s.n.version.keepsWAL() && p.accept("wal") {
+			for _, vg := range db.vgroups {
+				vg.kept = false
+				vg.truncate(vg.end())
+			}
 		}
 		return &result{}, nil
 	case p.accept("split", "vgroup"):
@@ -161,6 +168,8 @@ func (s *session) alter(p *parser) (*result, error) {
 		return s.alterTable(p)
 	case p.accept("user"):
 		return s.alterUser(p)
+	case s.n.version.keepsWAL() && p.accept("vnode"):
+		return s.keepVersion(p)
 	}
 	return nil, syntaxError(p.sql)
 }

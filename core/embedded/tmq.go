@@ -257,7 +257,8 @@ func (a *subscribeArgs) fromConfig(v version) error {
 		"msg.consume.excluded": &a.Excluded, "msg.enable.batchmeta": &a.BatchMeta,
 	}
 	for k, value := range a.Config {
-		if !configKeys[k] {
+		known := configKeys[k] || k == "enable.wal.marker" && v.keepsWAL()
+		if !known {
 			return failure(codeInvalidPara, "unknown configuration key: %s", k)
 		}
 		if f := fields[k]; f != nil {
@@ -295,6 +296,7 @@ func (a *subscribeArgs) consumer(v version) (*consumer, error) {
 		return nil, err
 	}
 	c.excluded = a.Excluded == "1" && v.excludes()
+	c.keepsWAL = a.Config["enable.wal.marker"] == "true" && v.keepsWAL()
 	c.batchMeta = a.BatchMeta == "1" && v.batchesMeta()
 	c.rawRows = a.RawData == "1" && v.surfacesErrors()
 	return c, nil

@@ -44,6 +44,7 @@ type consumer struct {
 	excluded   bool   // skip what the raw writer wrote
 	batchMeta  bool
 	rawRows    bool          // rows come as they are stored
+	keepsWAL   bool          // a commit sets the version from which on the WAL is kept
 	autoCommit time.Duration // at the start of a poll, if so long has passed; 0: never
 	autoAt     time.Time
 	maxPoll    time.Duration
@@ -313,6 +314,9 @@ func (c *consumer) commit(r *reading, offset int64, lose bool) bool {
 	r.committed = offset
 	if !lose {
 		c.group.stored[r.vg.id] = offset
+		if c.keepsWAL {
+			r.vg.kept, r.vg.keep = true, offset
+		}
 		r.vg.append(entry{kind: kindCommit})
 	}
 	return r.idle < 2

@@ -46,6 +46,9 @@ type vgroup struct {
 	entries []entry
 	bytes   int64 // of entries' payloads
 	tables  int
+	// kept says that nothing from the version keep on may be removed.
+	kept bool
+	keep int64
 }
 
 // end is the version that the next entry will have.
@@ -60,8 +63,11 @@ func (vg *vgroup) append(e entry) {
 	vg.db.node.wake()
 }
 
-// truncate removes every version below begin.
+// truncate removes every version below begin that need not be kept.
 func (vg *vgroup) truncate(begin int64) {
+	if vg.kept {
+		begin = min(begin, vg.keep)
+	}
 	n := min(max(begin-vg.begin, 0), int64(len(vg.entries)))
 	for i := range vg.entries[:n] {
 		vg.bytes -= int64(len(vg.entries[i].data))

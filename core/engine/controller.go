@@ -275,7 +275,7 @@ func checkOptions(o core.Options) error {
 		return &core.RefusedError{Text: fmt.Sprintf("%q is no name for a group; allowed: up to 64 letters, digits, - and _", *o.GroupName)}
 	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":
 		return &core.RefusedError{Text: fmt.Sprintf("start from %q is unknown; allowed: earliest, latest", *o.StartFrom)}
-	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0:
+	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0, o.HoldWALLimitS != nil && *o.HoldWALLimitS < 0:
 		return &core.RefusedError{Text: "a limit is negative; allowed: 0 (no limit) or more seconds"}
 	}
 	return nil
@@ -291,6 +291,8 @@ func setOptions(rec *store.Replica, o core.Options) {
 	setIf(&rec.Workers, o.Workers)
 	setIf(&rec.GroupName, o.GroupName)
 	setIf(&rec.RawRows, o.RawRows)
+	setIf(&rec.HoldWAL, o.HoldWAL)
+	setIf(&rec.HoldWALLimitS, o.HoldWALLimitS)
 	setIf(&rec.MaxBytesPerS, o.MaxBytesPerS)
 	setIf(&rec.StartFrom, o.StartFrom)
 	setIf(&rec.MaxLagS, o.MaxLagS)

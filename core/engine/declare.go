@@ -85,6 +85,7 @@ func (e *Engine) declareOne(want config.Replica) (string, error) {
 	rec.CheckIntervalS, rec.Workers, rec.StartFrom = int64(want.CheckInterval.Seconds()), int(want.Workers), want.StartFrom
 	rec.GroupName, rec.RawRows = want.GroupName, want.RawRows
 	rec.MaxBytesPerS = int64(want.MaxBytesPerSecond)
+	rec.HoldWAL, rec.HoldWALLimitS = want.HoldWAL, int64(want.HoldWALLimit.Seconds())
 	rec.MaxLagS, rec.MaxInterruptedS = int64(want.MaxLag.Seconds()), int64(want.MaxInterrupted.Seconds())
 	names := slices.DeleteFunc(slices.Clone(want.Databases), isPattern)
 	created, err := e.addTasks(r, rec, names, known)

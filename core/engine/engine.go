@@ -74,6 +74,7 @@ type Engine struct {
 	snaps     snapshots
 	events    eventLog
 	crossings crossings
+	holdPace  time.Duration // how often holds on WALs are looked after
 
 	quit     chan struct{} // closed when Run begins to stop
 	done     chan struct{} // closed when Shutdown was asked
@@ -115,7 +116,7 @@ func New(o Options) (*Engine, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	e := &Engine{
-		cfg: o.Config, store: o.Store, connector: o.Connector, clock: o.Clock, log: o.Log, opts: o, probing: probeAfter,
+		cfg: o.Config, store: o.Store, connector: o.Connector, clock: o.Clock, log: o.Log, opts: o, probing: probeAfter, holdPace: holdPace,
 		growAfter: o.GrowAfter, cpus: runtime.GOMAXPROCS(0),
 		since:    o.Clock.Now(),
 		starts:   make(chan struct{}, parallelStarts),
@@ -199,6 +200,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopKeeping := make(chan struct{})
 	var keeper sync.WaitGroup
 	keeper.Go(func() { e.keepHouse(stopKeeping) })
+	keeper.Go(func() { e.keepHolds(ctx) })
 
 	<-ctx.Done()
 	e.stopAll()
@@ -284,6 +286,7 @@ func (e *Engine) tick(now time.Time) {
 		t.meter.tick(now)
 		t.adapt(now)
 		t.tellConflicts(now)
+		t.holding(now)
 	}
 }
 

@@ -23,14 +23,15 @@ type world struct {
 	t  testing.TB
 	mu sync.Mutex
 	// fault is asked before each request; what it returns is the answer.
-	fault   func(op string) error
-	poison  map[string]error // messages by name that no sink takes
-	servers map[string]*server
-	calls   map[string]int
-	wrong   []string // what a replicator must never do
-	dead    bool     // a consumer that died holds a vgroup until the next poll
-	mute    bool     // polls fail, which old servers report as "no message"
-	probing time.Duration
+	fault    func(op string) error
+	poison   map[string]error // messages by name that no sink takes
+	servers  map[string]*server
+	calls    map[string]int
+	wrong    []string // what a replicator must never do
+	dead     bool     // a consumer that died holds a vgroup until the next poll
+	mute     bool     // polls fail, which old servers report as "no message"
+	probing  time.Duration
+	holdPace time.Duration
 }
 
 type server struct {
@@ -39,6 +40,7 @@ type server struct {
 	topics   map[string]string
 	offsets  map[string]map[int32]int64 // by group
 	owner    map[string]*fakeSource     // by group
+	keeps    bool                       // its WAL, for who asks
 }
 
 type database struct {
@@ -294,6 +296,9 @@ func (f *fakeSource) Close(context.Context) error {
 	return nil
 }
 
+// HoldsWAL implements Source.
+func (f *fakeSource) HoldsWAL() bool { return f.s.keeps }
+
 type fakeSink struct {
 	w  *world
 	db *database
@@ -346,6 +351,9 @@ func run(t testing.TB, w *world, dir string, cfg *config.Config) *instance {
 	}
 	if w.probing > 0 {
 		e.probing = w.probing
+	}
+	if w.holdPace > 0 {
+		e.holdPace = w.holdPace
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

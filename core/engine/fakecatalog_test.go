@@ -145,3 +145,5 @@ func (c *fakeCatalog) DropColumn(context.Context, string, string, core.Column) e
 func (c *fakeCatalog) RenameTag(context.Context, string, string, string, string) error {
 	return nil
 }
+
+func (c *fakeCatalog) ReleaseWAL(context.Context, string) error { return c.w.ask("release") }

@@ -311,6 +311,13 @@ func (m *meter) hasPassed(ends map[int32]int64) bool {
 	return true
 }
 
+// settled reports whether nothing is left to apply, and when the last commit was.
+func (m *meter) settled() (level bool, committed time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.diff() == 0, m.lastCommit
+}
+
 // judge decides whether the task counts as caught up: from the moment its diff
 // is 0 until something waits for too long. The caller holds the lock.
 func (m *meter) judge(now time.Time) {

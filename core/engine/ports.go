@@ -37,6 +37,9 @@ type Subscription struct {
 	// message can be fetched once: when that fails, the source must be opened
 	// anew.
 	RawRows bool
+	// HoldWAL asks the source to keep its WAL from the committed offsets on,
+	// whatever its retention says. Not all servers can: see Source.HoldsWAL.
+	HoldWAL bool
 	// MaxPollInterval is how long the source may go without a poll before the
 	// server drops the consumer.
 	MaxPollInterval time.Duration
@@ -56,6 +59,8 @@ type Source interface {
 	Position(ctx context.Context, vgroups []int32) ([]core.VgroupOffset, error)
 	// Committed returns the stored offsets; core.Unknown where none is stored.
 	Committed(ctx context.Context, vgroups []int32) ([]core.VgroupOffset, error)
+	// HoldsWAL reports whether commits make the source keep its WAL.
+	HoldsWAL() bool
 	// Commit stores an offset: the next version to read.
 	Commit(ctx context.Context, at core.VgroupOffset) error
 	// Seek moves the position without storing it.
@@ -96,6 +101,9 @@ type Catalog interface {
 	// database, or of all of them if it is "", without a consumer, and false on
 	// servers that do not tell (before 3.3.7 or so).
 	WALEnds(ctx context.Context, database string) (map[int32]int64, bool, error)
+	// ReleaseWAL lets the retention of a database's WAL count again in all
+	// vgroups, for everything that is there now. It is for servers that hold it.
+	ReleaseWAL(ctx context.Context, database string) error
 	// CanSubscribe and CanWrite check the rights of the endpoint's user.
 	CanSubscribe(ctx context.Context, database string) error
 	CanWrite(ctx context.Context, database string) error

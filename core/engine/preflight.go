@@ -22,6 +22,7 @@ type plan struct {
 	raw                  bool // rows are read as they are stored
 	shared               bool // the group may have members of other instances
 	latest               bool
+	holdWAL              bool
 	catalog, sinkCatalog Catalog   // the pump closes them
 	sinkCreatedAt        time.Time // of the database
 	facts                facts
@@ -40,7 +41,7 @@ func (t *task) preflight(ctx context.Context) (*plan, error) {
 	pl := &plan{
 		source: rec.SourceEndpoint, sink: rec.SinkEndpoint, sourceName: rec.Source, sinkName: rec.Sink,
 		topic: topicName(t.key.Database), group: groupName(t.e.store.InstanceID(), t.key),
-		workers: rec.Workers, auto: rec.Workers == core.AutoWorkers, latest: rec.StartFrom == "latest", catalog: source, sinkCatalog: sink,
+		workers: rec.Workers, auto: rec.Workers == core.AutoWorkers, latest: rec.StartFrom == "latest", holdWAL: rec.HoldWAL, catalog: source, sinkCatalog: sink,
 	}
 	if err := t.check(ctx, pl, sink, rec.CreateDatabases); err != nil {
 		source.Close()

@@ -326,6 +326,9 @@ func (p *pump) open() error {
 	} else if err := p.settle(ctx); err != nil {
 		return err
 	}
+	if err := p.holdWAL(ctx); err != nil {
+		return err
+	}
 	p.doing("compare the super tables")
 	return p.workers[0].compareSchemas(ctx)
 }

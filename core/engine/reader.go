@@ -105,6 +105,7 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 		Latest:          pl.latest,
 		Everything:      pl.raw, // with the exclusion the source would leave out more than it should
 		RawRows:         pl.raw,
+		HoldWAL:         pl.holdWAL,
 		MaxPollInterval: maxPollInterval,
 	})
 	return err

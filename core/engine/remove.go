@@ -130,6 +130,9 @@ func (e *Engine) cleanSource(ctx context.Context, r *replica, tasks []*task, req
 		topic, group := topicName(t.key.Database), t.group()
 		terr := err
 		if terr == nil {
+			terr = e.dropHold(ctx, source, rec.Source, t, req, res)
+		}
+		if terr == nil {
 			terr = e.cleanTask(ctx, source, rec.Source, topic, group, rec.GroupName != "", req.DryRun, res)
 		}
 		switch {

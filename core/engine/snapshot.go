@@ -178,6 +178,7 @@ func (t *task) report(now time.Time) core.Task {
 		SourceVersion: t.facts.sourceVersion, SinkVersion: t.facts.sinkVersion, Precision: t.facts.precision,
 		WALRetentionS: t.facts.walRetentionS, Workers: t.facts.workers, AutoWorkers: t.facts.auto, RawRows: t.facts.raw, Warnings: append(t.missing(), t.facts.warnings...),
 		QueueLimit:  int64(t.e.cfg.Engine.QueueBytes),
+		WALHeldMS:   t.heldMS(now),
 		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}
 	p, run, at := t.pump, t.audited, t.auditAt

@@ -107,7 +107,7 @@ func (e *Engine) draft(source, sink core.Endpoint, from core.Origin) store.Repli
 	return store.Replica{
 		Replica: core.Replica{
 			ID: id, Source: source.URL, Sink: sink.URL, Origin: from,
-			CheckIntervalS: int64(core.DefaultCheckInterval.Seconds()), Workers: 1, StartFrom: "earliest", MaxInterruptedS: 300,
+			CheckIntervalS: int64(core.DefaultCheckInterval.Seconds()), Workers: 1, StartFrom: "earliest", MaxInterruptedS: 300, HoldWALLimitS: int64(core.DefaultHoldLimit.Seconds()),
 		},
 		SourceEndpoint: source, SinkEndpoint: sink, CreatedAt: e.clock.Now(), NextTask: 1,
 	}

@@ -68,6 +68,7 @@ type task struct {
 	scaling        scaling
 	conflicts      conflictLog
 	plain          string // why raw rows are not read any more; empty: they may be
+	hold           hold
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew

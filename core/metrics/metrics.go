@@ -92,6 +92,7 @@ var (
 	taskPoisoned = describe("task_quarantined_messages", "Messages that the sink refused and that wait in quarantine.", labelsTask...)
 	taskConflict = describe("task_conflict_rows_total", "Rows read since the instance started that the other side had written too.", labelsTask...)
 	taskUnknown  = describe("task_unchecked_rows_total", "Rows read since the instance started that could not be checked for conflicts.", labelsTask...)
+	taskHeld     = describe("task_wal_held_seconds", "For how long the WAL that the source keeps for the task waits for a commit.", labelsTask...)
 	taskCommits  = describe("task_commits_total", "Offsets committed at the source since the instance started.", labelsTask...)
 
 	vgroupCurrent   = describe("vgroup_current_version", "The next WAL version to apply.", labelsVgroup...)
@@ -147,6 +148,7 @@ func collectTask(out chan<- prometheus.Metric, t *core.Task) {
 	known(taskLag, prometheus.GaugeValue, t.LagMS, 1e-3, labels)
 	known(taskQueue, prometheus.GaugeValue, t.QueueBytes, 1, labels)
 	known(taskPoisoned, prometheus.GaugeValue, int64(t.Quarantined), 1, labels)
+	known(taskHeld, prometheus.GaugeValue, t.WALHeldMS, 1e-3, labels)
 	known(taskConflict, prometheus.CounterValue, t.Conflicts.Rows, 1, labels)
 	known(taskUnknown, prometheus.CounterValue, t.Conflicts.Unchecked, 1, labels)
 	known(taskMessages, prometheus.CounterValue, t.Totals.Messages, 1, labels)

@@ -32,6 +32,9 @@ type Task struct {
 	SourceCreatedAt time.Time `json:"source_created_at"`
 	// SinkCreatedAt is the sink database's; zero in records of earlier versions.
 	SinkCreatedAt time.Time `json:"sink_created_at,omitzero"`
+	// HeldSince is since when the WAL that the source keeps for the task waits for
+	// a commit; zero if it keeps none.
+	HeldSince time.Time `json:"held_since,omitzero"`
 	// Last is the task as it was last reported, for `status` and `diff` when no
 	// instance runs. Its vgroups' Current is also the position up to which
 	// everything is known to be applied (or filtered), for the gap check.

@@ -207,3 +207,19 @@ func (c *catalog) WALEnds(ctx context.Context, database string) (map[int32]int64
 	}
 	return ends, told, nil
 }
+
+// ReleaseWAL implements engine.Catalog. The version from which on a vnode's WAL
+// is kept cannot be taken away, but moved: to where the WAL ends now.
+func (c *catalog) ReleaseWAL(ctx context.Context, database string) error {
+	ends, _, err := c.WALEnds(ctx, database)
+	if err != nil {
+		return err
+	}
+	for vgroup, end := range ends {
+		what := fmt.Sprintf("release the WAL of vgroup %d", vgroup)
+		if err := c.exec(ctx, what, fmt.Sprintf("alter vnode %d set keep version %d", vgroup, end)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

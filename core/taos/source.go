@@ -17,7 +17,11 @@ import (
 var (
 	versionFetchData = core.Version{3, 3, 2, 0}
 	versionMessageID = core.Version{3, 3, 6, 0}
+	versionConfig    = core.Version{3, 3, 6, 0} // and take options by their own names
 )
+
+// walMarker is the option by which commits make a server keep its WAL.
+const walMarker = "enable.wal.marker"
 
 // committedNone is what `committed` says for "nothing stored".
 const committedNone = -2147467247
@@ -40,6 +44,8 @@ type source struct {
 	// with it and would keep every other request waiting; its message must not
 	// be lost.
 	late *call
+	// holds is whether commits make the server keep its WAL.
+	holds bool
 	// announced is a message that a poll announced and that is not handed out
 	// yet: the server's position is already behind it. It points to polled.
 	announced *pollReply
@@ -99,17 +105,34 @@ func (src *source) subscribe(ctx context.Context) error {
 	if src.sub.MaxPollInterval > 0 {
 		args.MaxPollInterval = milliseconds(max(src.sub.MaxPollInterval, time.Second))
 	}
+	args.Config = map[string]string{}
 	if token := src.ep.cred.token; token != "" {
-		args.Config = map[string]string{"td.connect.token": token}
+		args.Config["td.connect.token"] = token
 	}
-	err = src.s.ask(ctx, src.op("subscribe to"), "subscribe", args, src.opts.SubscribeTimeout, nil)
+	// An older adapter drops the whole map without a word.
+	if src.holds = src.sub.HoldWAL && src.adapter.AtLeast(versionConfig); src.holds {
+		args.Config[walMarker] = "true"
+	}
+	join := func() error {
+		return src.s.ask(ctx, src.op("subscribe to"), "subscribe", args, src.opts.SubscribeTimeout, nil)
+	}
+	err = join()
 	var e *core.Error
+	if src.holds && errors.As(err, &e) && e.Code == codeInvalidParam {
+		// The client library does not know the option; nobody has joined yet.
+		src.holds = false
+		delete(args.Config, walMarker)
+		err = join()
+	}
 	if errors.As(err, &e) && e.Class == core.ClassData {
 		// Nothing was written: it is an option that the server does not take.
 		e.Class = core.ClassOperator
 	}
 	return err
 }
+
+// HoldsWAL implements engine.Source.
+func (src *source) HoldsWAL() bool { return src.holds }
 
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(min(d.Milliseconds(), math.MaxInt32), 10)

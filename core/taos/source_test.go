@@ -132,6 +132,31 @@ func TestSubscribeOptions(t *testing.T) {
 	}
 }
 
+// TestHoldOnlyWhereKnown: an adapter that has no map of options would drop it, and
+// one whose client library does not know the option refuses the subscription.
+func TestHoldOnlyWhereKnown(t *testing.T) {
+	sub := subscription
+	sub.HoldWAL = true
+	for _, c := range []struct {
+		version    string
+		refuses    bool
+		subscribed int
+		holds      bool
+	}{{"3.3.3.0", false, 1, false}, {"3.3.7.5", true, 2, false}, {"3.4.0.0", false, 1, true}} {
+		f := newFake(t, func(r received) reply {
+			config, _ := r.Args["config"].(map[string]any)
+			if r.Action == "subscribe" && c.refuses && config[walMarker] != nil {
+				return reply{map[string]any{"code": 0x0118, "message": "unknown configuration key: enable.wal.marker"}}
+			}
+			return handshake(c.version, func(received) reply { return nil })(r)
+		})
+		src := openSource(t, f, Options{}, sub)
+		if n := len(f.requests("subscribe")); n != c.subscribed || src.HoldsWAL() != c.holds {
+			t.Errorf("%s: subscribed %d times, holds %v", c.version, n, src.HoldsWAL())
+		}
+	}
+}
+
 func TestMessageIDOnlyWhereKnown(t *testing.T) {
 	for version, want := range map[string]bool{"3.3.5.9": false, "3.3.6.0": true} {
 		f := newFake(t, handshake(version, func(r received) reply {
