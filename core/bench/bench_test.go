@@ -49,6 +49,12 @@ func BenchmarkDrain(b *testing.B) {
 		}
 	})
 	workers(b, n, w, loop)
+	// The other direction rests, and every row is remembered for it meanwhile.
+	b.Run("two-way", func(b *testing.B) {
+		for b.Loop() {
+			drainEngine(b, n, w, 1, true)
+		}
+	})
 }
 
 // workers drains with one worker and with four.
@@ -57,7 +63,7 @@ func workers(b *testing.B, n nodes, w world, loop float64) {
 	for _, workers := range []int{1, 4} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			for b.Loop() {
-				speed := drainEngine(b, n, w, workers)
+				speed := drainEngine(b, n, w, workers, false)
 				if loop > 0 {
 					b.ReportMetric(speed/loop, "of-loop")
 				}
@@ -159,8 +165,17 @@ func drainLoop(b *testing.B, n nodes, w world) float64 {
 	return drained(b, n, before, messages, bytes)
 }
 
-func drainEngine(b *testing.B, n nodes, w world, workers int) float64 {
+func drainEngine(b *testing.B, n nodes, w world, workers int, twoWay bool) float64 {
 	e := startEngine(b)
+	if twoWay {
+		back := replicate(b, e, n.B, n.A, core.Options{}, "d0")
+		await(b, "the other direction runs", time.Millisecond, func() bool { return detail(b, e, back, "d0").State == core.Running })
+		defer func() {
+			if _, err := e.Remove(context.WithoutCancel(b.Context()), core.RemoveRequest{ID: back, Force: true}); err != nil {
+				b.Error(err)
+			}
+		}()
+	}
 	id := replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, "d0")
 	// Looked at often, the task itself would be what is measured.
 	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, "d0").State == core.Running })

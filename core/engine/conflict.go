@@ -93,6 +93,13 @@ func (t *task) reportConflicts() core.Conflicts {
 	return out
 }
 
+// awaited reports whether the other direction remembers rows until this one has
+// read on.
+func (w *worker) awaited() bool {
+	c := w.p.t.crossing
+	return c != nil && c.watched(1-w.p.t.side) > 0
+}
+
 // cover tells the crossing up to when this worker has read everything. The ends of
 // the WALs are those of when their vgroups were last polled: when the last poll
 // began, if it found nothing and therefore asked all of them.

@@ -360,7 +360,7 @@ func (w *worker) sampleDue(now time.Time, acked uint64) bool {
 	if age >= 100*time.Millisecond && w.p.changes.waiting() {
 		return true
 	}
-	return age >= w.sampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled)
+	return age >= w.sampling || age >= pace && (w.handed != w.sampledSeq || w.unsettled || w.awaited())
 }
 
 // tolerate lets a request that the server was too busy for be made again in
