@@ -291,6 +291,9 @@ func setOptions(rec *store.Replica, o core.Options) {
 	setIf(&rec.Workers, o.Workers)
 	setIf(&rec.GroupName, o.GroupName)
 	setIf(&rec.RawRows, o.RawRows)
+	if rec.HoldWALLimitS == 0 && !rec.HoldWAL {
+		rec.HoldWALLimitS = int64(core.DefaultHoldLimit.Seconds()) // of a version that knew no holds
+	}
 	setIf(&rec.HoldWAL, o.HoldWAL)
 	setIf(&rec.HoldWALLimitS, o.HoldWALLimitS)
 	setIf(&rec.MaxBytesPerS, o.MaxBytesPerS)

@@ -36,7 +36,7 @@ func (p *pump) holdWAL(ctx context.Context) error {
 	}
 	t.mu.Lock()
 	held := !t.rec.HeldSince.IsZero()
-	t.hold = hold{asked: can, released: t.hold.released}
+	t.hold.asked = can
 	if can && !held {
 		t.rec.HeldSince, t.urgent = t.e.clock.Now(), true
 	}
