@@ -74,7 +74,9 @@ func missingTable(e *env, vgroups int) {
 	}
 	in.begin(core.StartRequest{ID: id})
 	in.caughtUp(id)
-	in.said("the source has dropped it since")
+	if !e.real { // A server hands out none of such rows, unless they were read before the drop.
+		in.said("the source has dropped it since")
+	}
 	for c := children / 2; c < children; c++ {
 		e.exec(e.a, fmt.Sprintf("insert into %s.c%d values(%d,2)", db, c, loadEpoch+1))
 	}

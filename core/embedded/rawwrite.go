@@ -306,6 +306,11 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	}
 	var set submitSet
 	for _, c := range m.creates {
+		// A writer looks up the request for a block's table: one that comes
+		// without rows is not carried out.
+		if !slices.ContainsFunc(m.blocks, func(b rawTableBlock) bool { return b.table == c.name }) {
+			continue
+		}
 		if t := s.rawTable(db, c); t != nil {
 			en := set.entry(t.vg)
 			en.creates = append(en.creates, s.n.encodeCreateTable(t))

@@ -1,6 +1,9 @@
 package raw
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // TestSplitColumns builds a message in which one table comes with two sets of
 // columns, and expects parts that have one set each, with every row.
@@ -35,5 +38,39 @@ func TestSplitColumns(t *testing.T) {
 	}
 	if want := int64(2*a[0].Rows + 2*b[0].Rows); rows != want {
 		t.Errorf("%d rows in the parts, %d in the message", rows, want)
+	}
+}
+
+// TestSplitColumnsWithRequests has the rows of a new table in the last part:
+// there, and nowhere else, the request to create it must be.
+func TestSplitColumnsWithRequests(t *testing.T) {
+	var blocks []Block
+	var created []NewTable
+	for _, step := range []string{"insert rows", "insert some columns only", "insert with auto-create"} {
+		f := payloadOf(t, "3.3.3.0", step)
+		b, c, err := Rows(f.rawType, f.payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks, created = append(blocks, b...), append(created, c...)
+	}
+	if len(created) == 0 {
+		t.Fatal("the fixture creates no table")
+	}
+	items, err := SplitColumns(EncodeRows(blocks, created))
+	if err != nil || len(items) < 2 {
+		t.Fatalf("%d parts, %v", len(items), err)
+	}
+	for i, it := range items {
+		b, c, err := Rows(it.RawType, it.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, request := range created {
+			rows := slices.ContainsFunc(b, func(b Block) bool { return b.Table == request.Name })
+			if there := slices.ContainsFunc(c, func(n NewTable) bool { return n.Name == request.Name }); there != rows {
+				t.Errorf("part %d of %d: rows of %s %v, its request %v", i+1, len(items), request.Name, rows, there)
+			}
+		}
 	}
 }
