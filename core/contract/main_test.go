@@ -8,6 +8,7 @@
 //	TDREPLICA_TEST_CTL: a command that restarts their processes, called as
 //	    $TDREPLICA_TEST_CTL start|stop|kill a|b adapter|taosd
 //	TDREPLICA_TEST_SOAK: how long TestSoak runs, for example 30m
+//	TDREPLICA_TEST_SOAK_RATE: rows a second, both sides together, if not 52000
 //
 // What a variable is missing for is skipped with the reason.
 package contract

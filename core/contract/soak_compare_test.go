@@ -6,11 +6,13 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 )
 
 // compareSoak fails unless both sides hold the same tables, schemas, tags and
-// rows, and as many rows as were written.
-func compareSoak(e *env, db string, parts []*soakSide) {
+// rows, and as many rows as were written. It tells how many tables and how many
+// rows of both sides it looked at.
+func compareSoak(e *env, db string, parts []*soakSide) (tables int, rows int64) {
 	e.Helper()
 	at, bt := e.digest(e.a, db), e.digest(e.b, db)
 	headings := map[string]bool{}
@@ -30,13 +32,40 @@ func compareSoak(e *env, db string, parts []*soakSide) {
 			e.Errorf("the sides differ (- only at a, + only at b):\n%s", strings.Join(diff, "\n"))
 		}
 	}
-	compared := int64(0)
 	for _, s := range []*side{e.a, e.b} {
 		for _, p := range parts {
-			compared += p.compareCounts(s)
+			rows += p.compareCounts(s)
 		}
 	}
-	e.Logf("compared %d tables and %d rows of both sides", len(at)-len(parts), compared)
+	return len(at) - len(parts), rows
+}
+
+// soakResult is what docs/reliability.md tells of a soak.
+type soakResult struct {
+	ran, caughtUp time.Duration
+	rows, changes int64
+	faults        map[string]int // by what was killed
+	tables        int
+	compared      int64
+}
+
+// String is a table in Markdown. What a soak that failed did not come to is 0.
+func (r *soakResult) String(failed bool) string {
+	total, by := 0, []string{}
+	for _, name := range slices.Sorted(maps.Keys(r.faults)) {
+		total += r.faults[name]
+		by = append(by, fmt.Sprintf("%d %s", r.faults[name], name))
+	}
+	outcome := "no difference"
+	if failed {
+		outcome = "failed"
+	}
+	return fmt.Sprintf(`figures
+| ran | rows written | rows/s, both sides | changes | faults | caught up after | compared | result |
+|---|---|---|---|---|---|---|---|
+| %s | %d | %.0f | %d | %d (%s) | %s | %d tables, %d rows of both sides | %s |`,
+		r.ran.Round(time.Second), r.rows, float64(r.rows)/max(1, r.ran.Seconds()), r.changes,
+		total, strings.Join(by, ", "), r.caughtUp.Round(time.Second), r.tables, r.compared, outcome)
 }
 
 // compareCounts fails unless a side has the number of rows that was written at

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,15 +16,17 @@ import (
 	"tdreplica/core"
 )
 
-// The pace of a soak: together its writers aim at 50,000 rows a second.
+// The pace of a soak.
 const (
-	soakWriters  = 2   // of each side
-	soakTables   = 8   // of each writer
-	soakRows     = 125 // that a table gets with one statement
-	soakPause    = 80 * time.Millisecond
+	soakRate     = 52_000          // rows a second, of all writers together
+	soakWriters  = 2               // of each side
+	soakTables   = 8               // of each writer
+	soakRows     = 125             // that a table gets with one statement
 	soakChange   = 2 * time.Second // between two changes at one side
 	soakColumns  = 30              // that are added to each super table
 	soakPatience = 20 * time.Minute
+	// soakDebt is how much of an outage the writers make up for afterwards.
+	soakDebt = 20 * time.Second
 )
 
 // TestSoak writes on both sides of two real servers and replicates both ways
@@ -35,10 +38,18 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		t.Skip("TDREPLICA_TEST_SOAK names no duration, for example 30m")
 	}
-	onServers(t, options{restarts: true, patience: soakPatience}, func(e *env) { soak(e, length) })
+	rate := soakRate
+	if text := os.Getenv("TDREPLICA_TEST_SOAK_RATE"); text != "" {
+		if rate, err = strconv.Atoi(text); err != nil || rate < 1 {
+			t.Fatalf("TDREPLICA_TEST_SOAK_RATE is %q, and no number of rows", text)
+		}
+	}
+	// One statement of each of both sides' writers makes up a round.
+	round := time.Second * 2 * soakWriters * soakTables * soakRows / time.Duration(rate)
+	onServers(t, options{restarts: true, patience: soakPatience}, func(e *env) { soak(e, length, round) })
 }
 
-func soak(e *env, length time.Duration) {
+func soak(e *env, length, round time.Duration) {
 	db := e.create(database{vgroups: map[string]int{"a": 4, "b": 3}}, e.a, e.b)
 	in := e.runProcess()
 	ids := []string{in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)}
@@ -51,20 +62,22 @@ func soak(e *env, length time.Duration) {
 		parts = append(parts, p)
 		running.Go(func() { p.change(ctx) })
 		for _, w := range p.writers {
-			running.Go(func() { w.write(ctx) })
+			running.Go(func() { w.write(ctx, round) })
 		}
 	}
+	sum := soakResult{faults: map[string]int{}}
+	e.Cleanup(func() { e.Log(sum.String(e.Failed())) })
 	began := time.Now()
-	faults := soakFaults(e, in, length, parts)
+	soakFaults(e, in, length, parts, sum.faults)
 	cancel()
 	running.Wait()
-	wrote, stopped := time.Since(began), time.Now()
+	sum.ran = time.Since(began)
+	sum.rows, sum.changes = totals(parts)
+	stopped := time.Now()
 	in.caughtUp(ids...)
 	in.caughtUp(ids...)
-	rows, changes := totals(parts)
-	e.Logf("%d rows in %s (%.0f rows/s), %d changes, %d faults; caught up %s later",
-		rows, wrote.Round(time.Second), float64(rows)/wrote.Seconds(), changes, faults, time.Since(stopped).Round(time.Second))
-	compareSoak(e, db, parts)
+	sum.caughtUp = time.Since(stopped)
+	sum.tables, sum.compared = compareSoak(e, db, parts)
 	// The program's own word on it; patience bounds how long it may take.
 	in.expect(in.verify(ids[0], false), core.AuditEqual, nil)
 	e.staysAtRest(db)
@@ -81,8 +94,9 @@ func totals(parts []*soakSide) (rows, changes int64) {
 }
 
 // soakFaults kills one process after the other and brings it back some seconds
-// later, until the time is over. Everything runs when it returns.
-func soakFaults(e *env, in *instance, length time.Duration, parts []*soakSide) int {
+// later, until the time is over, and counts them by name. Everything runs when
+// it returns.
+func soakFaults(e *env, in *instance, length time.Duration, parts []*soakSide, faults map[string]int) {
 	e.Helper()
 	sides := map[string]*side{"a": e.a, "b": e.b}
 	victims := []struct{ side, daemon string }{
@@ -93,10 +107,12 @@ func soakFaults(e *env, in *instance, length time.Duration, parts []*soakSide) i
 		pause(e.Context(), 20*time.Second+rand.N(25*time.Second))
 		soakProgress(e, in, n, parts)
 		if !time.Now().Before(end) || e.Failed() {
-			return n
+			return
 		}
 		v := victims[n%len(victims)]
-		e.Logf("killed: %s %s", v.daemon, v.side)
+		name := strings.TrimSpace(v.daemon + " " + v.side)
+		faults[name]++
+		e.Logf("killed: %s", name)
 		down := time.Second + rand.N(7*time.Second)
 		if v.side == "" {
 			in.kill()
@@ -193,6 +209,13 @@ func (p *soakSide) change(ctx context.Context) {
 			ok = n/8 >= soakColumns || p.addColumn(n/8)
 		case 2, 5:
 			ok = p.deleteRows(p.writers[n%soakWriters], n%soakTables)
+		case 3:
+			w := p.writers[n/8%soakWriters]
+			ok = p.setTag(w.tables[n/8%soakTables], n)
+		case 6: // of the table that was made before the delete
+			table := p.child(n - 2)
+			ok = p.setTag(table, n) &&
+				p.finish(fmt.Sprintf("insert into %s.%s(ts,n,note) values(%d,3,'标签')", p.db, table, loadEpoch+n+2), nil)
 		case 7:
 			ok = n < 16 || p.dropChild(n-16)
 		default:
@@ -219,11 +242,18 @@ func (p *soakSide) addColumn(i int) bool {
 	return true
 }
 
+// setTag sets the tag of a child table. Servers hand out no more rows of it to
+// the subscriptions that exist (docs/protocol.md, section 9).
+func (p *soakSide) setTag(table string, value int) bool {
+	return p.finish(fmt.Sprintf("alter table %s.%s set tag site = %d", p.db, table, value), nil)
+}
+
+// child names the table that change number n made.
+func (p *soakSide) child(n int) string { return fmt.Sprintf("t%s%d", p.at.name, n) }
+
 // createChild makes a table with some rows, which later may be dropped again.
-// Its tags stay as they are: servers lose rows of a table whose tags were set
-// (docs/protocol.md, section 9).
 func (p *soakSide) createChild(n int) bool {
-	name := fmt.Sprintf("t%s%d", p.at.name, n)
+	name := p.child(n)
 	p.kept[name] = true
 	return p.finish(fmt.Sprintf("create table if not exists %s.%s using %s.%s tags(%d)", p.db, name, p.db, p.own, n), nil) &&
 		p.finish(fmt.Sprintf("insert into %s.%s(ts,n,note) values(%d,1,'电表')(%d,2,null)", p.db, name, loadEpoch+n, loadEpoch+n+1), nil)
@@ -232,7 +262,7 @@ func (p *soakSide) createChild(n int) bool {
 // dropChild drops the table that change number n or the one before it made.
 func (p *soakSide) dropChild(n int) bool {
 	for ; n > 0; n-- {
-		name := fmt.Sprintf("t%s%d", p.at.name, n)
+		name := p.child(n)
 		if !p.kept[name] {
 			continue
 		}
@@ -269,17 +299,18 @@ type soakWriter struct {
 	deleted map[string]int64 // of each table; belongs to change until it ends
 }
 
-func (w *soakWriter) write(ctx context.Context) {
-	for next := time.Now(); ctx.Err() == nil; next = next.Add(soakPause) {
+// write sends one statement a round.
+func (w *soakWriter) write(ctx context.Context, round time.Duration) {
+	for next := time.Now(); ctx.Err() == nil; next = next.Add(round) {
 		from := w.rows.Load() + 1
 		if !w.finish(w.statement(from), nil) {
 			return
 		}
 		w.rows.Store(from + soakRows - 1)
-		if behind := time.Since(next); behind > time.Second {
-			next = next.Add(behind) // What an outage cost is not made up for.
+		if behind := time.Since(next); behind > soakDebt {
+			next = next.Add(behind - soakDebt)
 		}
-		pause(ctx, time.Until(next.Add(soakPause)))
+		pause(ctx, time.Until(next.Add(round)))
 	}
 }
 
