@@ -243,7 +243,7 @@ func (e *env) walEnds(s *side, db string) string {
 // loop would show here.
 func (e *env) staysAtRest(db string) {
 	e.Helper()
-	if e.real && !e.sourceAtLeast(7) {
+	if e.real && !(e.atLeast(e.a, 7) && e.atLeast(e.b, 7)) {
 		e.Log("these servers do not tell the ends of their WALs: nobody watched whether they rest")
 		return
 	}

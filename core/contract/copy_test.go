@@ -44,7 +44,7 @@ func copyEveryType(e *env) {
 // the task says why it stops at them.
 func TestBlobsStopTheTask(t *testing.T) {
 	scenario(t, options{}, func(e *env) {
-		if !e.sourceAtLeast(7) || e.blobs() {
+		if !e.atLeast(e.a, 7) || !e.atLeast(e.b, 7) || e.blobs() {
 			e.Skip("this version has no BLOB, or copies it")
 		}
 		db := e.create(database{}, e.a, e.b)

@@ -201,6 +201,25 @@ func TestHazardDropColumn(t *testing.T) {
 	})
 }
 
+// TestHazardRenamedBefore renames a column to a name that the sink has already,
+// as it has when the log is read again from before. Written as it is, the change
+// makes two columns of that name, or one too many.
+func TestHazardRenamedBefore(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		e.exec(e.b, "create table "+db+".n(ts timestamp, a int, bb int)", fmt.Sprintf("insert into %s.n values(%d,1,2)", db, loadEpoch))
+		in := e.runInstance()
+		e.exec(e.a, "create table "+db+".n(ts timestamp, a int)",
+			"alter table "+db+".n add column b int",
+			fmt.Sprintf("insert into %s.n values(%d,1,2)", db, loadEpoch),
+			"alter table "+db+".n rename column b bb",
+			fmt.Sprintf("insert into %s.n values(%d,3,4)", db, loadEpoch+1))
+		id := in.replicate(e.a, e.b, db)
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
+}
+
 // TestHazardTypeClash has a column of one name and two types. No row is
 // guessed at: the task fails and shows both tables, at the change of the super
 // table or at the first row.

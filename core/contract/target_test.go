@@ -365,18 +365,18 @@ func (e *env) groups(s *side, topic string) []string {
 // blobs reports whether the servers copy blobs: tmq_write_raw of 3.3.7.5 reads
 // through a null pointer when rows hold one (insResetBlob), and takes the whole
 // adapter down.
-func (e *env) blobs() bool { return e.sourceAtLeast(8) }
+func (e *env) blobs() bool { return e.atLeast(e.a, 8) && e.atLeast(e.b, 8) }
 
-// decimals reports whether the source's version knows the type decimal.
-func (e *env) decimals() bool { return e.sourceAtLeast(6) }
+// decimals reports whether both sides' versions know the type decimal.
+func (e *env) decimals() bool { return e.atLeast(e.a, 6) && e.atLeast(e.b, 6) }
 
-// sourceAtLeast compares the source's version with 3.3.<patch>.
-func (e *env) sourceAtLeast(patch int) bool {
+// atLeast compares a side's version with 3.3.<patch>.
+func (e *env) atLeast(s *side, patch int) bool {
 	e.Helper()
-	rows := e.query(e.a, "select server_version()")
+	rows := e.query(s, "select server_version()")
 	var major, minor, have int
 	if _, err := fmt.Sscanf(rows[0][0], "%d.%d.%d", &major, &minor, &have); err != nil {
-		e.Fatalf("the source's version is %q", rows[0][0])
+		e.Fatalf("the version of %s is %q", s.name, rows[0][0])
 	}
 	return major > 3 || minor > 3 || have >= patch
 }

@@ -148,6 +148,9 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	} else if a != nil && (a.Change == raw.SetTag || a.Change == raw.SetTags) {
 		return w.setTags(ctx, meta, m)
 	}
+	if before, err := w.renamedBefore(ctx, meta); before || err != nil {
+		return err
+	}
 	send := true
 	if meta.Kind == raw.AlterSuperTable {
 		var err error
@@ -191,18 +194,44 @@ func (w *worker) dropLeft(ctx context.Context, meta *raw.Meta) error {
 	if a.Change == raw.DropTag {
 		c.Note = "TAG"
 	}
+	return w.dropIfGone(ctx, here, c)
+}
+
+// dropIfGone drops by SQL a column or tag of a sink's table that the source's
+// has no more.
+func (w *worker) dropIfGone(ctx context.Context, here *core.Table, c core.Column) error {
 	if _, has := find(here, c); !has {
 		return nil
 	}
-	if gone, err := w.droppedForGood(ctx, meta.Super.Name, c); !gone || err != nil {
+	if gone, err := w.droppedForGood(ctx, here.Name, c); !gone || err != nil {
 		return err
 	}
-	err = w.ask(ctx, func(ctx context.Context) error {
-		return w.p.plan.sinkCatalog.DropColumn(ctx, w.p.t.key.Database, meta.Super.Name, c)
+	err := w.ask(ctx, func(ctx context.Context) error {
+		return w.p.plan.sinkCatalog.DropColumn(ctx, w.p.t.key.Database, here.Name, c)
 	})
 	w.p.mended.changed()
 	w.p.t.bySQL()
 	return err
+}
+
+// renamedBefore reports whether a column of a normal table has its new name at
+// the sink already, as it has when the log is read again from before. Written
+// once more, the change would make two columns of one name, after which a server
+// of 3.3.3 cannot describe the table. What was added again under the old name is
+// dropped again.
+func (w *worker) renamedBefore(ctx context.Context, meta *raw.Meta) (bool, error) {
+	a := meta.Alter
+	if meta.Kind != raw.AlterOneTable || a == nil || a.Change != raw.RenameColumn || len(a.Fields) == 0 {
+		return false, nil
+	}
+	here, err := w.describe(ctx, w.p.plan.sinkCatalog, a.Table)
+	if here == nil || err != nil {
+		return false, err
+	}
+	if _, there := find(here, core.Column{Name: a.NewName}); !there {
+		return false, nil
+	}
+	return true, w.dropIfGone(ctx, here, core.Column{Name: a.Fields[0].Name})
 }
 
 // renameTag renames by SQL: written raw, the renamed tag is a new one to the
