@@ -385,6 +385,8 @@ func init() {
 		"raise the source's wal_retention_period",
 		"the source keeps its WAL for {1} only",
 		"an interruption that lasts longer loses rows",
+		"the sink's server is {1}, older than the source's {2}",
+		"it may not know every type of column",
 		"its WAL ends at version {1}, but everything below {2} was applied before",
 		"the WAL was made anew",
 		"vgroup {1} gave nothing for {2} although its WAL goes from {3} to {4}",

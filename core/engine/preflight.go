@@ -232,14 +232,24 @@ func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink cor
 			}
 		}
 	}
+	var warnings []string
+	if from, to := serverOf(source), serverOf(sink); !to.AtLeast(from) {
+		warnings = append(warnings, fmt.Sprintf("the sink's server is %s, older than the source's %s; it may not know every type of column", to, from))
+	}
 	err := source.CheckTwoWay(sourceName)
 	if err == nil {
-		return nil, nil
+		return warnings, nil
 	}
 	if e.otherWay(id, sourceName, sinkName) != "" {
 		return nil, err
 	}
-	return []string{"never replicate this database the other way too: " + err.Error()}, nil
+	return append(warnings, "never replicate this database the other way too: "+err.Error()), nil
+}
+
+// serverOf is the version of a server that was found to have one.
+func serverOf(v core.Versions) core.Version {
+	version, _ := core.ParseVersion(v.Server)
+	return version
 }
 
 // catalogs connects to both sides at the same time.
