@@ -36,6 +36,7 @@ func BenchmarkReal(b *testing.B) {
 		query(b, n.A, "drop database if exists "+realDatabase)
 	})
 	b.Run("drain", func(b *testing.B) { realDrain(b, n) })
+	b.Run("drain-raw", func(b *testing.B) { realDrainRaw(b, n) })
 	b.Run("live", func(b *testing.B) { realLive(b, n, 1) })
 	b.Run("live-2", func(b *testing.B) { realLive(b, n, 2) })
 	b.Run("trickle", func(b *testing.B) { realTrickle(b, n, 100*time.Millisecond, 200) })
@@ -58,9 +59,9 @@ func realDrain(b *testing.B, n nodes) {
 				theirs = append(theirs, drainNative(b, n, loop, round))
 			}
 			freshSink(b, n.B)
-			one = append(one, drainReal(b, n, 1))
+			one = append(one, drainReal(b, n, withWorkers(1)))
 			freshSink(b, n.B)
-			two = append(two, drainReal(b, n, 2))
+			two = append(two, drainReal(b, n, withWorkers(2)))
 			b.Logf("native loop %+v, one worker %+v, two %+v", theirs, one, two)
 		}
 	}
@@ -76,6 +77,36 @@ func realDrain(b *testing.B, n nodes) {
 			b.ReportMetric(cpu/loopCPU, "of-loop-cpu"+name)
 		}
 	}
+}
+
+func withWorkers(n int) core.Options { return core.Options{Workers: &n} }
+
+// realDrainRaw drains a backlog without requests to create tables, which never
+// come raw, in turn with and without raw_rows.
+func realDrainRaw(b *testing.B, n nodes) {
+	freshSource(b, n.A)
+	for t := range realTables {
+		query(b, n.A, fmt.Sprintf("create table %s.d%d using %s.meters tags(%d,'here')", realDatabase, t, realDatabase, t%10))
+	}
+	fillRows(b, n.A, false)
+	var plain, raw []drain
+	yes, no := true, false
+	for b.Loop() {
+		plain, raw = nil, nil
+		for range realRounds {
+			freshSink(b, n.B)
+			plain = append(plain, drainReal(b, n, core.Options{RawRows: &no}))
+			freshSink(b, n.B)
+			raw = append(raw, drainReal(b, n, core.Options{RawRows: &yes}))
+			b.Logf("plain %+v, raw %+v", plain, raw)
+		}
+	}
+	b.ReportMetric(0, "ns/op")
+	took, cpu, _ := medians(raw)
+	plainTook, plainCPU, _ := medians(plain)
+	b.ReportMetric(took, "s")
+	b.ReportMetric(plainTook/took, "of-plain-speed")
+	b.ReportMetric(cpu/plainCPU, "of-plain-cpu")
 }
 
 // drain is what one took, in seconds. The native loop's time includes
@@ -115,13 +146,22 @@ func realEndpoint(b *testing.B, variable string) core.Endpoint {
 func fillReal(b *testing.B, at core.Endpoint) {
 	b.Helper()
 	freshSource(b, at)
+	fillRows(b, at, true)
+}
+
+func fillRows(b *testing.B, at core.Endpoint, using bool) {
+	b.Helper()
 	const part = 100
 	for first := 0; first < realRows; first += part {
 		for table := 0; table < realTables; table += 50 {
 			var sql strings.Builder
 			sql.WriteString("insert into")
 			for t := table; t < table+50; t++ {
-				fmt.Fprintf(&sql, " %s.d%d using %s.meters tags(%d,'here') values", realDatabase, t, realDatabase, t%10)
+				fmt.Fprintf(&sql, " %s.d%d", realDatabase, t)
+				if using {
+					fmt.Fprintf(&sql, " using %s.meters tags(%d,'here')", realDatabase, t%10)
+				}
+				sql.WriteString(" values")
 				for i := first; i < first+part; i++ {
 					fmt.Fprintf(&sql, "(%d,%d.%d,%d,0.%d)", 1735689600000+int64(i)*1000, i%20, t%10, 200+i%40, i%97)
 				}
@@ -179,16 +219,22 @@ func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
 
 // drainReal is timed from the moment the task runs until all rows are counted
 // at the sink.
-func drainReal(b *testing.B, n nodes, workers int) drain {
+func drainReal(b *testing.B, n nodes, o core.Options) drain {
 	b.Helper()
 	e := startEngine(b)
 	started := time.Now()
-	id := replicate(b, e, n.A, n.B, core.Options{Workers: &workers}, realDatabase)
+	id := replicate(b, e, n.A, n.B, o, realDatabase)
 	await(b, "the task runs", time.Millisecond, func() bool { return detail(b, e, id, realDatabase).State == core.Running })
+	if o.RawRows != nil && detail(b, e, id, realDatabase).RawRows != *o.RawRows {
+		b.Fatalf("raw rows are read: %v; warnings: %v", !*o.RawRows, detail(b, e, id, realDatabase).Warnings)
+	}
 	before := used(b)
 	start := before.at.Sub(started).Seconds()
 	await(b, "all rows are applied", 5*time.Millisecond, func() bool {
-		return detail(b, e, id, realDatabase).Totals.Rows >= realTables*realRows
+		totals := detail(b, e, id, realDatabase).Totals
+		// Nobody counts raw rows: then it is the sink that is asked, as soon as it
+		// has the table.
+		return o.RawRows != nil && totals.Messages > 0 || totals.Rows >= realTables*realRows
 	})
 	await(b, "all rows are at the sink", 10*time.Millisecond, func() bool { return arrived(b, n.B) })
 	after := used(b)

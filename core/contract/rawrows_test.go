@@ -76,7 +76,11 @@ func rawRows(e *env, vgroups int) {
 	l.stop()
 	in.caughtUp(id)
 	end()
-	in.readsRaw(id, db, true, "")
+	if !e.real {
+		// 3.3.7.5 refuses some raw rows after such changes; then they are read
+		// again in the other form.
+		in.readsRaw(id, db, true, "")
+	}
 	l.arrived(e.b)
 	e.equal(e.a, e.b, db)
 	e.staysAtRest(db)

@@ -103,6 +103,7 @@ type tenure struct {
 	over   atomic.Bool
 
 	// Guarded by members.mu:
+	until      int64     // where the WAL ended when its reader began; 0: it has not
 	since      time.Time // when the answer came that showed it first since
 	rebalanced time.Time // what the consumer was given last
 }
@@ -233,6 +234,27 @@ func (m *members) isAlone() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.alone && m.p.e.clock.Now().Sub(m.checked) < goodFor
+}
+
+// took takes note that the reader of a tenure has begun when the WAL ended there.
+func (m *members) took(t *tenure, end int64) {
+	m.mu.Lock()
+	t.until = end
+	m.mu.Unlock()
+}
+
+// reads reports whether all of so many vgroups are read here, and applied up to
+// where they ended when this began.
+func (m *members) reads(vgroups int) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	there := 0
+	for vg, t := range m.owned {
+		if at, ok := m.p.t.meter.position(vg); ok && t.until > 0 && at >= t.until {
+			there++
+		}
+	}
+	return there >= vgroups
 }
 
 // mayWrite reports whether what belongs to a tenure may be written now.

@@ -50,7 +50,8 @@ type meter struct {
 
 type vgroupMeter struct {
 	owner                      string // in a shared group
-	foreign                    bool   // another instance owns it
+	foreign                    bool   // another instance owns it, or nobody does
+	read                       int64  // where that one was seen reading; Unknown if it was not
 	current, committed, latest int64
 	end                        int64 // of the WAL when it was last measured, at endAt
 	endAt                      time.Time
@@ -70,11 +71,20 @@ type sample struct {
 	latest int64
 }
 
+// place is up to where a vgroup is applied or, where another instance reads it,
+// read.
+func (v *vgroupMeter) place() int64 {
+	if v.foreign {
+		return v.read
+	}
+	return v.current
+}
+
 func (v *vgroupMeter) diff() int64 {
-	if v.current == core.Unknown || v.latest == core.Unknown {
+	at := v.place()
+	if at == core.Unknown || v.latest == core.Unknown {
 		return core.Unknown
 	}
-	at := v.current
 	if v.rewind != core.Unknown {
 		at = min(at, v.rewind)
 	}
@@ -133,7 +143,7 @@ func newMeter(last core.Task) *meter {
 	m := &meter{vg: map[int32]*vgroupMeter{}, measuredAt: last.MeasuredAt, lastCommit: last.LastCommit,
 		minutes: series{step: 10 * time.Second, keep: minutePoints}, day: series{step: 5 * time.Minute, keep: dayPoints}}
 	for _, v := range last.Vgroups {
-		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, rewind: core.Unknown, lastAt: v.LastAt, tickedCurrent: v.Current}
+		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, rewind: core.Unknown, read: core.Unknown, lastAt: v.LastAt, tickedCurrent: v.Current}
 	}
 	return m
 }
@@ -141,7 +151,7 @@ func newMeter(last core.Task) *meter {
 func (m *meter) vgroup(id int32) *vgroupMeter {
 	v := m.vg[id]
 	if v == nil {
-		v = &vgroupMeter{current: core.Unknown, committed: core.Unknown, latest: core.Unknown, rewind: core.Unknown, tickedCurrent: core.Unknown}
+		v = &vgroupMeter{current: core.Unknown, committed: core.Unknown, latest: core.Unknown, rewind: core.Unknown, read: core.Unknown, tickedCurrent: core.Unknown}
 		m.vg[id] = v
 	}
 	return v
@@ -304,7 +314,7 @@ func (m *meter) hasPassed(ends map[int32]int64) bool {
 	defer m.mu.Unlock()
 	for id, end := range ends {
 		v := m.vgroup(id)
-		if v.current < end || v.rewind != core.Unknown && v.rewind < end {
+		if v.place() < end || v.rewind != core.Unknown && v.rewind < end {
 			return false
 		}
 	}
@@ -419,7 +429,7 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	}
 	t.Vgroups = make([]core.Vgroup, 0, len(m.vg))
 	for id, v := range m.vg {
-		g := core.Vgroup{ID: id, Current: v.current, Committed: v.committed, Latest: v.latest, Diff: v.diff(),
+		g := core.Vgroup{ID: id, Current: v.place(), Committed: v.committed, Latest: v.latest, Diff: v.diff(),
 			LagMS: core.Unknown, EtaMS: core.Unknown, LastAt: v.lastAt, History: v.history, Owner: v.owner}
 		if live && !v.foreign {
 			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)

@@ -84,6 +84,7 @@ func (w *worker) takeUp(ctx context.Context, vgroup int32, t *tenure) error {
 	}
 	t.from = a.Offset
 	w.tenures[vgroup] = t
+	w.p.members.took(t, a.End)
 	w.unsettled = true
 	return nil
 }
@@ -227,10 +228,11 @@ func (p *pump) joined(ctx context.Context) error {
 }
 
 // mayRenew reports whether a group that is to be made anew may be left for that.
-// A shared one can only be dropped by its only member; until then no commit goes
+// A shared one can only be dropped by its only member, which must have come to all
+// the changes that others may have come to before it; until then no commit goes
 // beyond what is to be read again.
 func (p *pump) mayRenew(now time.Time) bool {
-	if p.members == nil || p.members.isAlone() {
+	if p.members == nil || p.members.isAlone() && p.members.reads(p.plan.db.Vgroups) {
 		return true
 	}
 	p.mu.Lock()
@@ -256,13 +258,13 @@ func (m *meter) owner(s core.Subscription, owner string, mine bool) {
 		return
 	}
 	v.samples = nil
-	if s.Position != core.Unknown && s.Position != v.current {
-		v.current, m.changed = s.Position, true
+	if s.Position != v.read {
+		v.read, m.changed = s.Position, true
 	}
 	if s.End != core.Unknown {
-		v.latest = max(s.End, v.current)
+		v.latest = max(s.End, v.read)
 	}
-	v.committed = core.Unknown
+	v.committed, v.rewind = core.Unknown, core.Unknown
 }
 
 // takenUp takes note of where a vgroup is read from.

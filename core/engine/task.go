@@ -337,8 +337,14 @@ func (t *task) failing(err error) stateFunc {
 	}
 }
 
-// restarted takes note that a restart is being carried out.
-func (t *task) restarted() { t.want(func(i *intent) { i.restart = false }) }
+// restarted takes note that a restart is being carried out. Raw rows are tried
+// again then.
+func (t *task) restarted() {
+	t.mu.Lock()
+	t.plain = ""
+	t.mu.Unlock()
+	t.want(func(i *intent) { i.restart = false })
+}
 
 // enter makes a state known. Entering the state one is in with other words is
 // an update of the words.
