@@ -158,6 +158,10 @@ func TestCheckSaysWhetherDatabasesAreFit(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &doc); err != nil || !doc.Fit || len(doc.Databases) != 1 || code != cli.ExitDone {
 		t.Errorf("%d, %v: %s %s", code, err, out, errs)
 	}
+	if out, errs, code = alone.run("check", "-f", "http://a:6041", "-t", "http://b:6041"); code != cli.ExitDone || !strings.Contains(out, "only one side has it") {
+		t.Errorf("%d: %s %s", code, out, errs)
+	}
+	alone.inspected.Databases = []string{"power"}
 	if alone.inspected.Source.URL != "http://a:6041" || !alone.inspected.Thorough || len(alone.inspected.Databases) != 1 {
 		t.Errorf("looked at %+v", alone.inspected)
 	}

@@ -14,7 +14,7 @@ import (
 
 // Check is the document of `check -o json`.
 type Check struct {
-	Fit       bool             `json:"fit"` // no database has a problem
+	Fit       bool             `json:"fit"` // none that is to be replicated has a problem
 	Databases []core.Candidate `json:"databases"`
 }
 
@@ -39,7 +39,7 @@ func (c *command) check() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.printCheck(found)
+			return c.printCheck(found, len(args) > 0)
 		},
 		ValidArgsFunction: c.completeTarget,
 	}
@@ -105,14 +105,18 @@ func databasesOf(ctx context.Context, ctrl core.Controller, id string) ([]string
 	return names, nil
 }
 
-func (c *command) printCheck(found []core.Candidate) error {
+// printCheck prints the verdicts. A database that nobody named and that only one
+// side has is no candidate, and nothing to complain about.
+func (c *command) printCheck(found []core.Candidate, named bool) error {
 	doc := Check{Fit: true, Databases: append([]core.Candidate{}, found...)}
 	var unfit []string
 	rows := make([][]string, 0, len(found))
 	for i := range found {
 		d := &found[i]
 		verdict := "fit"
-		if len(d.Problems) > 0 {
+		if !named && d.AtSource != d.AtSink {
+			verdict = "only one side has it"
+		} else if len(d.Problems) > 0 {
 			verdict = "not fit"
 			unfit = append(unfit, d.Database)
 			doc.Fit = false
@@ -129,6 +133,9 @@ func (c *command) printCheck(found []core.Candidate) error {
 	} else {
 		grid(c.Out, []string{"database", "found at", "precision", "vgroups", "verdict"}, rows)
 		for i := range found {
+			if !named && found[i].AtSource != found[i].AtSink {
+				continue
+			}
 			for _, p := range found[i].Problems {
 				fmt.Fprintf(c.Out, "%s: problem: %s\n", clean(found[i].Database), clean(p))
 			}

@@ -156,7 +156,11 @@ func (w *world) run(args ...string) (stdout, stderr string, code int) {
 		Out:     &out, Err: &errs, Console: no, Headless: no, Demo: no,
 		Inspect: func(_ context.Context, _ *config.Config, r core.InspectRequest) ([]core.Candidate, error) {
 			w.inspected = r
-			return []core.Candidate{{Database: "power", AtSource: true, AtSink: true}}, nil
+			found := []core.Candidate{{Database: "power", AtSource: true, AtSink: true}}
+			if len(r.Databases) == 0 {
+				found = append(found, core.Candidate{Database: "half", AtSource: true, Problems: []string{"it is not at the sink"}})
+			}
+			return found, nil
 		},
 	}
 	code = p.Run(w.Context(), append([]string{"--state-dir", w.dir}, args...))

@@ -110,7 +110,7 @@ func (s *socket) block(op string, frame []byte) ([]byte, error) {
 	return frame[blockHeadSize:], nil
 }
 
-// instant is a time of a result in a database's precision.
+// ticks is a time of a result in a database's precision.
 func ticks(t time.Time, precision string) int64 {
 	switch precision {
 	case "us":
