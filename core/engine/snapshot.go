@@ -188,6 +188,9 @@ func (t *task) report(now time.Time) core.Task {
 	}
 	t.meter.fill(&out, now)
 	out.Conflicts = t.reportConflicts()
+	if out.State == core.Running && out.Diff == 0 {
+		out.WALHeldMS = min(out.WALHeldMS, 0) // nothing waits, whenever that was noted last
+	}
 	if p != nil {
 		out.QueueBytes = p.queued()
 		out.Step = p.at()
