@@ -187,6 +187,7 @@ func (w *worker) finish(ctx context.Context, healthy bool) {
 
 // sample asks where the reader stands and where the WAL ends.
 func (w *worker) sample(ctx context.Context, now time.Time) error {
+	w.sampledAt = now // also if it fails: the next try is not with the next message
 	assigned, err := w.assignment(ctx)
 	if err != nil {
 		return err
@@ -213,7 +214,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	w.marks.take(w.handed, at)
 	w.resolve(w.acked.Load())
 	w.p.changes.sampled(w, assigned, at)
-	w.sampledAt, w.sampledSeq = now, w.handed
+	w.sampledSeq = w.handed
 	if w.p.plan.sourceVersion.AtLeast(tagsEndRows) {
 		for _, a := range assigned {
 			if pos, ok := at[a.Vgroup]; ok {

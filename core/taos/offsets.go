@@ -51,6 +51,11 @@ func (src *source) Assignment(ctx context.Context) ([]core.Assignment, error) {
 	out := make([]core.Assignment, 0, len(reply.Assignment))
 	seen := make(map[int32]bool, len(reply.Assignment))
 	for _, a := range reply.Assignment {
+		if a.VgroupID > 0 && a.Begin == -1 && a.End == -1 {
+			// The client has not heard from the vgroup since it was handed over.
+			return nil, &core.Error{Class: core.ClassRetry, Op: op,
+				Text: fmt.Sprintf("the adapter does not know the WAL of vgroup %d yet", a.VgroupID)}
+		}
 		if a.VgroupID <= 0 || seen[a.VgroupID] || a.Begin < 0 || a.End < a.Begin {
 			return nil, src.ep.nonsense(op, fmt.Sprintf("the assignment %+v", a))
 		}

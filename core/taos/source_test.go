@@ -395,3 +395,18 @@ func TestCloseUnsubscribes(t *testing.T) {
 		t.Errorf("close: %v, %d requests to unsubscribe", err, len(f.requests("unsubscribe")))
 	}
 }
+
+// Behind a vgroup that was just handed over the adapter knows no range. That is
+// no nonsense, which would end the consumer, over and over.
+func TestAnAssignmentThatIsNotKnownYetIsAskedForAgain(t *testing.T) {
+	f := newFake(t, handshake("3.3.7.5", func(r received) reply {
+		if r.Action != "assignment" {
+			return nil
+		}
+		return reply{ok("assignment", "assignment", []map[string]any{{"vgroup_id": 7, "offset": 2, "begin": -1, "end": -1}})}
+	}))
+	src := openSource(t, f, Options{}, subscription)
+	if _, err := src.Assignment(t.Context()); core.ClassOf(err) != core.ClassRetry {
+		t.Errorf("class %v of %v", core.ClassOf(err), err)
+	}
+}
