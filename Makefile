@@ -34,7 +34,7 @@ cover: ## write cover.out and print the coverage of each function
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
 
-bench-real: ## drain between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP
+bench-real: ## measure between the servers TDREPLICA_TEST_A and _B, in turn with TDREPLICA_BENCH_LOOP (15 minutes)
 	go test -run '^$$' -bench '^BenchmarkReal$$' -benchtime 1x -timeout 30m -v ./core/bench
 
 faults: ## every fault at every step of the pump, with and without kill -9, as a table (a minute)
