@@ -3,6 +3,7 @@ package contract
 import (
 	"flag"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,32 @@ func changeApplied() func(frame) bool {
 // TestFaults strikes both directions' connections to one server at one step of
 // the first direction's pump, under load and changes of schema on both sides.
 func TestFaults(t *testing.T) {
+	t.Run("embedded", func(t *testing.T) {
+		tryFaults(t, hastyTimeout, func(t *testing.T, c *faultCase) {
+			c.env = &env{T: t, session: 500 * time.Millisecond}
+			if !c.kill {
+				c.clock = newQuickClock(10)
+			}
+			c.a, c.b = c.startNode("a"), c.startNode("b")
+			c.run()
+		})
+	})
+	t.Run("real", func(t *testing.T) {
+		if os.Getenv("TDREPLICA_TEST_A") == "" {
+			t.Skip("TDREPLICA_TEST_A names no server")
+		}
+		// Such a server takes longer than a node when it is asked for much at once.
+		tryFaults(t, 5*hastyTimeout, func(t *testing.T, c *faultCase) {
+			onServers(t, options{patience: 3 * time.Minute}, func(e *env) {
+				c.env = e
+				c.run()
+			})
+		})
+	})
+}
+
+// tryFaults makes each case happen, with engines that wait so long for a reply.
+func tryFaults(t *testing.T, patient time.Duration, happen func(*testing.T, *faultCase)) {
 	table := newFaultTable()
 	t.Run("cases", func(t *testing.T) {
 		for _, s := range faultSteps {
@@ -98,7 +125,7 @@ func TestFaults(t *testing.T) {
 					t.Run(name, func(t *testing.T) {
 						t.Parallel()
 						defer table.note(t, s, f, kill)
-						(&faultCase{step: s, fault: f, kill: kill}).run(t)
+						happen(t, &faultCase{step: s, fault: f, kill: kill, patient: patient})
 					})
 				}
 			}
@@ -112,8 +139,9 @@ func TestFaults(t *testing.T) {
 // faultCase is one step, one fault, and what becomes of the instance.
 type faultCase struct {
 	step
-	fault fault
-	kill  bool
+	fault   fault
+	kill    bool
+	patient time.Duration
 
 	*env
 	in          *instance
@@ -121,12 +149,8 @@ type faultCase struct {
 	there, back string
 }
 
-func (c *faultCase) run(t *testing.T) {
-	c.env = &env{T: t, session: 500 * time.Millisecond, patient: hastyTimeout}
-	if !c.kill {
-		c.clock = newQuickClock(10)
-	}
-	c.a, c.b = c.startNode("a"), c.startNode("b")
+func (c *faultCase) run() {
+	c.env.patient = c.patient
 	proxies := map[string]*proxy{"a": c.startProxy(c.a), "b": c.startProxy(c.b)}
 	c.db = c.create(database{vgroups: map[string]int{"a": 4, "b": 3}}, c.a, c.b)
 	c.in = c.newInstance(c.kill)
@@ -149,8 +173,8 @@ func (c *faultCase) run(t *testing.T) {
 	}
 	select {
 	case <-struck:
-	case <-time.After(patience):
-		c.Fatalf("the step was not reached within %v", patience)
+	case <-time.After(max(patience, c.opts.patience)):
+		c.Fatal("the step was not reached")
 	}
 	if c.kill {
 		c.in.kill()
@@ -254,8 +278,11 @@ func (t *faultTable) note(test *testing.T, s step, f fault, kill bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	verdict := "ok"
-	if test.Failed() {
+	switch {
+	case test.Failed():
 		verdict = "FAILED"
+	case test.Skipped():
+		verdict = "not run"
 	}
 	t.results[s.name+t.column(f, kill)] = verdict
 }

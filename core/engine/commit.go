@@ -222,13 +222,10 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	empty := w.polled
-	if !w.quiet || w.q.size() > 0 {
-		empty = time.Time{}
-	}
+	asked, sure := w.askedAll(now)
 	w.cover(assigned, at, now)
-	behind := w.p.t.meter.measured(assigned, now, empty)
-	w.unsettled = behind > 0 || empty.IsZero() || w.marks.pending != nil || len(w.marks.dirty) > 0
+	behind := w.p.t.meter.measured(assigned, now, asked, w.quiet && w.q.size() == 0)
+	w.unsettled = behind > 0 || !sure || w.marks.pending != nil || len(w.marks.dirty) > 0
 	if w.sampling = idleSampling; !moved && !w.unsettled {
 		w.sampling = min(longSampling, max(idleSampling, w.p.e.cfg.Engine.StallTimeout.Duration/4))
 	}
@@ -249,4 +246,18 @@ func (w *worker) atRest() bool {
 		}
 	}
 	return w.handed == w.sampledSeq && w.marks.pending == nil && len(w.assigned) == len(w.marks.applied.at)
+}
+
+// vainSilence is how long nothing must have come for a poll that finds nothing to
+// have asked every vgroup. It then blocks for a quarter of that; shorter ones are
+// over before all vgroups of a busy server have answered.
+const vainSilence = 400 * time.Millisecond
+
+// askedAll returns when every vgroup was asked last: when the last poll began, if
+// it was long enough and found nothing, or else a while ago, which is not sure.
+func (w *worker) askedAll(now time.Time) (at time.Time, sure bool) {
+	if w.quiet && w.q.size() == 0 && w.polled.Sub(w.pace.since) >= vainSilence {
+		return w.polled, true
+	}
+	return now.Add(-levelLag), false
 }

@@ -152,11 +152,7 @@ func TestStrayWALEntriesCountOnlyIfTheyStay(t *testing.T) {
 	now := time.Unix(0, 0)
 	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
 	sample := func(end int64, quiet bool) int64 {
-		empty := time.Time{}
-		if quiet {
-			empty = now
-		}
-		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, empty)
+		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, now, quiet)
 		return m.vg[2].diff()
 	}
 	if d := sample(11, true); d != 0 {
@@ -177,32 +173,29 @@ func TestStrayWALEntriesCountOnlyIfTheyStay(t *testing.T) {
 
 // TestNothingLeftIsNotSaidTooEarly: what decides about a switch of the sides is
 // a diff of 0 and when that was true. A poll that found something has not asked
-// every vgroup, and what came after one that found nothing may be a row.
+// every vgroup, nor has a short one, and what came later may be a row.
 func TestNothingLeftIsNotSaidTooEarly(t *testing.T) {
-	m := newMeter(core.Task{})
-	begun := time.Unix(1000, 0)
-	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
-	at := func(s float64) time.Time { return begun.Add(time.Duration(s * float64(time.Second))) }
+	now := time.Unix(1000, 0)
+	ago := func(ms int) time.Time { return now.Add(-time.Duration(ms) * time.Millisecond) }
 	for _, c := range []struct {
-		end              int64
-		now, empty, want float64 // seconds; no empty poll is -1
+		message, polled int // ms ago
+		quiet           bool
+		end             int64
+		want            int
 	}{
-		{10, 5, 4, 4},   // true when the poll began
-		{11, 6, 5, 5},   // what is there now was not there then
-		{11, 7, 6.5, 7}, // it was none of ours: a backlog, at once
-		{10, 8, -1, 6},  // another vgroup's message came: nobody has looked here
-		{10, 10, -1, 8}, // by now somebody has
+		{message: 900, polled: 200, quiet: true, end: 10, want: 200},
+		{message: 900, polled: 200, quiet: true, end: 11, want: 200}, // what is there now was not there then
+		{message: 900, polled: 200, quiet: true, end: 40, want: 0},   // a backlog is one at once
+		{message: 300, polled: 200, quiet: true, end: 10, want: 2000},
+		{message: 100, polled: 200, end: 10, want: 2000},
 	} {
-		empty := time.Time{}
-		if c.empty >= 0 {
-			empty = at(c.empty)
-		}
-		if c.end == 10 {
-			m.vg[2].latest = 10
-		}
-		m.measured([]core.Assignment{{Vgroup: 2, End: c.end}}, at(c.now), empty)
-		if !m.measuredAt.Equal(at(c.want)) {
-			t.Errorf("sample at %v s: true at %v, not %v s", c.now, m.measuredAt.Sub(begun), c.want)
+		m := newMeter(core.Task{})
+		m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
+		w := &worker{q: newQueue(1), quiet: c.quiet, polled: ago(c.polled), pace: pace{since: ago(c.message)}}
+		asked, _ := w.askedAll(now)
+		m.measured([]core.Assignment{{Vgroup: 2, End: c.end}}, now, asked, c.quiet)
+		if !m.measuredAt.Equal(ago(c.want)) {
+			t.Errorf("%+v: true %v ago", c, now.Sub(m.measuredAt))
 		}
 	}
 }
@@ -214,7 +207,7 @@ func TestLagEndsWithTheMessage(t *testing.T) {
 	now := time.Unix(1000, 0)
 	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
 	see := func(end int64) core.Task {
-		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, time.Time{})
+		m.measured([]core.Assignment{{Vgroup: 2, End: end}}, now, now, false)
 		return shown(m, now)
 	}
 	if task := see(10); task.Phase != core.CaughtUp || task.LagMS != 0 {

@@ -250,26 +250,25 @@ func (m *meter) committed(vg int32, at int64, now time.Time) {
 	m.lastCommit, m.changed = now, true
 }
 
-// measured takes the ends of the WALs and returns by how much they are ahead.
-// empty is when the last poll began, if it found nothing; zero if it found
-// something. A commit, ours or another group's, and what the server logs for
-// itself put a few entries behind the position until the next poll steps over
-// them. So where the last poll found nothing, that little counts only if it is
-// still there when the next sample is taken.
+// measured takes the ends of the WALs and returns by how much they are ahead. A
+// commit, ours or another group's, and what the server logs for itself put a few
+// entries behind the position until the next poll steps over them. So where the
+// last poll found nothing (quiet), that little counts only if it is still there
+// when the next sample is taken.
 //
-// The server tells the end of a vgroup's WAL as it was when that vgroup was last
-// polled. A backlog is one at once, but that there is none was true when a poll
-// began that asked every vgroup in vain, or levelLag ago under constant traffic.
-func (m *meter) measured(assigned []core.Assignment, now, empty time.Time) int64 {
+// A backlog is one now. That there is none was true at asked, when every vgroup
+// is known to have been asked in vain: the server tells the end of a vgroup's WAL
+// as it was when that vgroup was last polled.
+func (m *meter) measured(assigned []core.Assignment, now, asked time.Time, quiet bool) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var behind int64
 	for _, a := range assigned {
 		v := m.vgroup(a.Vgroup)
 		end := max(a.End, v.current)
-		v.end, v.endAt = end, now
+		v.end, v.endAt = end, asked
 		behind += end - v.current
-		if ahead := end - v.current; !empty.IsZero() && ahead > 0 && ahead <= ownEntries && v.doubted <= v.current {
+		if ahead := end - v.current; quiet && ahead > 0 && ahead <= ownEntries && v.doubted <= v.current {
 			v.doubted, end = end, v.current
 		}
 		if end != v.latest {
@@ -277,13 +276,9 @@ func (m *meter) measured(assigned []core.Assignment, now, empty time.Time) int64
 		}
 		v.sighted(now)
 	}
-	switch {
-	case m.diff() > 0:
+	m.measuredAt = asked
+	if m.diff() > 0 {
 		m.measuredAt = now
-	case empty.IsZero():
-		m.measuredAt = now.Add(-levelLag)
-	default:
-		m.measuredAt = empty
 	}
 	m.judge(now)
 	return behind
