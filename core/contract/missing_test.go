@@ -74,7 +74,7 @@ func missingTable(e *env, vgroups int) {
 	}
 	in.begin(core.StartRequest{ID: id})
 	in.caughtUp(id)
-	if !e.real { // A server hands out none of such rows, unless they were read before the drop.
+	if !e.real { // 3.3.7.5 hands out no rows of tables that it has dropped
 		in.said("the source has dropped it since")
 	}
 	for c := children / 2; c < children; c++ {
@@ -162,4 +162,48 @@ func (in *instance) events() []core.Event {
 		in.Fatal(err)
 	}
 	return list
+}
+
+// TestHazardConnectionsReused makes tables anew while the sink's new connections
+// believe what closed ones knew of the old ones: rows are acknowledged and lost.
+func TestHazardConnectionsReused(t *testing.T) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { connectionsReused(e, n) })
+		})
+	}
+}
+
+func connectionsReused(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	in := e.runInstance()
+	there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int)", db))
+	const rounds, tables = 4, 6
+	for round := range rounds {
+		if e.b.node != nil {
+			e.b.node.ReuseConnections(2)
+		}
+		for c := range tables {
+			e.exec(e.a,
+				fmt.Sprintf("insert into %s.c%d using %s.st tags(%d) values(%d,%d)", db, c, db, c, loadEpoch+round, round),
+				fmt.Sprintf("create table %s.n%d(ts timestamp, v int)", db, c),
+				fmt.Sprintf("insert into %s.n%d values(%d,%d)", db, c, loadEpoch+round, round))
+		}
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+		if round == rounds-1 {
+			break
+		}
+		for c := range tables {
+			e.exec(e.a, fmt.Sprintf("drop table %s.n%d", db, c))
+			if round != 1 {
+				e.exec(e.a, fmt.Sprintf("drop table %s.c%d", db, c))
+			}
+		}
+		if round == 1 {
+			e.exec(e.a, fmt.Sprintf("drop table %s.st", db), fmt.Sprintf("create table %s.st(ts timestamp, v int) tags(g int)", db))
+		}
+	}
+	e.staysAtRest(db)
 }

@@ -51,6 +51,8 @@ type Node struct {
 	ddl        map[string]bool // super tables being created or altered right now
 	changed    chan struct{}   // closed when a WAL grows or an assignment changes
 	serverDown bool
+	reuses     int              // how many connections will take over what a closed one knew
+	leftIDs    map[string]int64 // what the last one that was closed knew
 	clockShift time.Duration
 	violations []string
 
@@ -245,6 +247,15 @@ func (n *Node) SetVersion(text string) error {
 	}
 	n.version, n.opts.Version = v, text
 	return nil
+}
+
+// ReuseConnections makes the next connections for writing believe what the last
+// one that was closed did about tables' ids, as many as given. The real client
+// library finds what it keeps by a connection's address, and addresses come back.
+func (n *Node) ReuseConnections(times int) {
+	n.mu.Lock()
+	n.reuses = times
+	n.mu.Unlock()
 }
 
 // ShiftClock moves the server's wall clock. What is measured in intervals, as

@@ -18,20 +18,32 @@ type session struct {
 
 // reaches reports whether raw rows get to a table. A connection keeps the id
 // that a name had when it first wrote rows there; what it writes after another
-// table was made under the name is acknowledged and lost. Real servers mostly
-// notice in time and look the table up again, a node never does.
+// table was made under the name, or the table was dropped, is acknowledged and
+// lost. Real servers mostly notice in time and look the table up again, a node
+// never does.
 func (s *session) reaches(t *table) bool {
 	if !s.n.version.keepsTableIDs() {
 		return true
 	}
 	if s.tableIDs == nil {
 		s.tableIDs = map[string]int64{}
+		if s.n.reuses > 0 && s.n.leftIDs != nil {
+			s.n.reuses--
+			s.tableIDs = s.n.leftIDs
+		}
 	}
 	id, known := s.tableIDs[t.name]
 	if !known {
 		s.tableIDs[t.name] = t.uid
 	}
 	return !known || id == t.uid
+}
+
+// believes reports whether the connection has written rows to a table of the
+// name and does not look whether it is still there.
+func (s *session) believes(name string) bool {
+	_, known := s.tableIDs[name]
+	return known && s.n.version.keepsTableIDs()
 }
 
 // result is the outcome of a statement: rows, or a number of changed ones.

@@ -24,6 +24,7 @@ func (n *Node) serveWS(s *socket) {
 	for {
 		kind, frame, err := s.conn.ReadMessage()
 		if err != nil {
+			w.closed()
 			return
 		}
 		if kind == websocket.BinaryMessage && len(frame) >= 26 && binary.LittleEndian.Uint64(frame[16:]) == fetchRawBlock {
@@ -37,6 +38,16 @@ func (n *Node) serveWS(s *socket) {
 		} else {
 			s.tasks.Go(func() { w.text(frame) })
 		}
+	}
+}
+
+// closed leaves what the connection knew of tables to those that may reuse it.
+func (w *wsSession) closed() {
+	s := w.session.Load()
+	w.n.mu.Lock()
+	defer w.n.mu.Unlock()
+	if s != nil && len(s.tableIDs) > 0 {
+		w.n.leftIDs = s.tableIDs
 	}
 }
 

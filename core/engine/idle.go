@@ -43,6 +43,9 @@ func (w *worker) idle(ctx context.Context) error {
 	if len(w.parked) > 0 {
 		tick = w.p.e.clock.After(heldPause)
 	}
+	if w.landing != nil && len(w.landing.jobs) > 0 {
+		tick = w.p.e.clock.After(idleLook)
+	}
 	select {
 	case <-w.q.more:
 		return nil

@@ -11,40 +11,48 @@ import (
 	"tdreplica/core/raw"
 )
 
-// silentSkips is the first version whose raw writing leaves out the rows of a
-// table that is not there and acknowledges the rest. Earlier ones refuse with
+// trusting is the first version at which rows of a table that is not there may be
+// acknowledged and lost. 3.3.7 keeps the ids of tables that a connection has
+// written to, by name, and does not look whether there is still such a table [M];
+// 3.4 skips what is missing, by its source text. Earlier ones refuse with
 // codeTableMissing.
-var silentSkips = core.Version{3, 4, 0, 0}
+var trusting = core.Version{3, 3, 7, 0}
 
 const (
 	// lookPace is how long rows may wait for the look at their tables while more
-	// are being written; without more to write there is no wait.
+	// are being written, idleLook how long without.
 	lookPace = time.Second
-	// maxRewrites is how often rows are written again in place because their
-	// tables had gone, before the task begins anew.
+	idleLook = 100 * time.Millisecond
+	// maxRewrites is how often rows are written again in place because they did
+	// not arrive, before the task begins anew.
 	maxRewrites = 3
-	// maxKnown bounds the tables that are remembered.
-	maxKnown = 200_000
+	// maxKnown bounds the tables that are remembered, maxRemade those that were
+	// dropped.
+	maxKnown  = 200_000
+	maxRemade = 10_000
 )
 
-// landing makes sure that rows arrive at a sink that skips missing tables in
-// silence. A table is looked up before the first rows are written to it, and
-// again afterwards: only if it is the same one, by its id, was it there all the
-// time. Rows are not acknowledged before that second look, which one statement
-// makes for all messages since the last one. It belongs to one worker: all rows
-// of a table come from one vgroup.
+// landing makes sure that rows arrive at a sink that may acknowledge and lose
+// them. A table is looked up before the first rows are written to it, and again
+// afterwards: only if it is the same one, by its id, was it there all the time.
+// Rows are not acknowledged before that second look, which one statement makes
+// for all messages since the last one. Of tables whose name was another one's
+// before, a row is looked for as well, once for each connection. A landing
+// belongs to one worker: all rows of a table come from one vgroup.
 type landing struct {
-	known   map[string]*landed
-	next    []*landed // tables of the message that is being written
-	written []*landed // tables with rows since the last look
-	jobs    []*job    // written since the last look, in that order
-	bytes   int64     // of jobs
-	since   time.Time // when the first of jobs was written
-	doubted bool      // jobs are being written again
+	known      map[string]*landed
+	next       []*landed // tables of the message that is being written
+	written    []*landed // tables with rows since the last look
+	probes     []probe   // rows to look for
+	jobs       []*job    // written since the last look, in that order
+	bytes      int64     // of jobs
+	since      time.Time // when the first of jobs was written
+	connection int       // counts the connections for writing
+	doubted    bool      // jobs are being written again
 }
 
 func newLanding(sink core.Version) *landing {
-	if !sink.AtLeast(silentSkips) {
+	if !sink.AtLeast(trusting) {
 		return nil
 	}
 	return &landing{known: map[string]*landed{}}
@@ -52,9 +60,20 @@ func newLanding(sink core.Version) *landing {
 
 // landed is a table at the sink.
 type landed struct {
-	name  string
-	uid   int64 // 0: the rows were to create it, and it was not seen yet
-	dirty bool  // it is in landing.written
+	name   string
+	uid    int64 // 0: the rows were to create it, and it was not seen yet
+	stale  bool  // a super table was dropped since; perhaps its own
+	dirty  bool  // it is in landing.written
+	remade bool  // another table had its name before
+	proven int   // the connection through which a row was seen to arrive
+}
+
+// probe is a row that was written to a table that was made anew.
+type probe struct {
+	table      *landed
+	column     string // of the time
+	at         int64
+	connection int
 }
 
 // errDoubted stands for the refusal of rows that may not have arrived.
@@ -64,7 +83,7 @@ var errDoubted error = &core.Error{Class: core.ClassReconnect, Code: codeTableMi
 // every sink.
 func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	l := w.landing
-	if l == nil {
+	if l == nil || m.RawType == core.RawRows { // which tables are in raw rows cannot be seen
 		return w.insist(ctx, m)
 	}
 	if err := w.lookBefore(ctx, m); err != nil {
@@ -73,13 +92,35 @@ func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	if err := w.insist(ctx, m); err != nil {
 		return err
 	}
+	var doubtful []*landed
 	for _, t := range l.next {
 		if !t.dirty {
 			t.dirty = true
 			l.written = append(l.written, t)
 		}
+		if t.remade && t.proven != l.connection {
+			doubtful = append(doubtful, t)
+		}
+	}
+	if len(doubtful) > 0 {
+		l.probe(m, doubtful)
 	}
 	return nil
+}
+
+// probe chooses a row of each table to look for.
+func (l *landing) probe(m *core.Message, tables []*landed) {
+	blocks, _, err := raw.Rows(m.RawType, m.Payload())
+	if err != nil {
+		return // lookBefore has told that they cannot be read
+	}
+	for i := range blocks {
+		b := &blocks[i]
+		t := slices.IndexFunc(tables, func(t *landed) bool { return t.name == b.Table })
+		if at, ok := b.Time(b.Rows - 1); t >= 0 && ok {
+			l.probes = append(l.probes, probe{table: tables[t], column: b.Columns[0].Name, at: at, connection: l.connection})
+		}
+	}
 }
 
 // lookBefore finds the tables of a message among those that are known to be at
@@ -90,7 +131,7 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	var unknown []string
 	var created map[string]bool // most messages create nothing
 	err := raw.Tables(m.RawType, m.Payload(), func(name []byte, creates bool) {
-		if t := l.known[string(name)]; t != nil {
+		if t := l.known[string(name)]; t != nil && !t.stale {
 			l.next = append(l.next, t)
 		} else if creates {
 			if created == nil {
@@ -120,8 +161,15 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 			return &core.Error{Class: core.ClassReconnect, Code: codeTableMissing, Op: "write rows at " + w.p.plan.sinkName,
 				Text: fmt.Sprintf("table %s is not there", name)}
 		}
-		t := &landed{name: name, uid: id.UID}
-		l.known[name] = t
+		t := l.known[name]
+		if t == nil {
+			t = &landed{name: name, uid: id.UID}
+			l.known[name] = t
+		}
+		if t.stale && t.uid != id.UID {
+			w.p.t.noteRemade(name)
+		}
+		t.uid, t.stale, t.remade = id.UID, false, w.p.t.wasRemade(name)
 		l.next = append(l.next, t)
 	}
 	return nil
@@ -142,7 +190,7 @@ func (w *worker) tableIDs(ctx context.Context, names []string) (ids map[string]c
 // the look, and counts as queued.
 func (w *worker) wrote(j *job) {
 	l := w.landing
-	if l == nil || j.it.m.Kind == core.KindMeta {
+	if l == nil || j.it.m.Kind == core.KindMeta || len(l.jobs)+len(l.written) == 0 {
 		w.finished(j)
 		return
 	}
@@ -153,10 +201,15 @@ func (w *worker) wrote(j *job) {
 	l.bytes += j.it.size
 }
 
-// lookDue reports whether the second look is to be made now.
-func (w *worker) lookDue() bool {
+// lookDue reports whether the second look is to be made now; idle tells that
+// there is nothing to write meanwhile.
+func (w *worker) lookDue(idle bool) bool {
 	l := w.landing
-	return l != nil && len(l.jobs) > 0 && (l.bytes > w.q.limit/4 || w.p.e.clock.Now().Sub(l.since) >= lookPace)
+	if l == nil || len(l.jobs) == 0 {
+		return false
+	}
+	waited := w.p.e.clock.Now().Sub(l.since)
+	return l.bytes > w.q.limit/4 || waited >= lookPace || idle && waited >= idleLook
 }
 
 // lookAfter is the second look. What may not have arrived is written again; the
@@ -168,6 +221,9 @@ func (w *worker) lookAfter(ctx context.Context) error {
 	}
 	for tries := 0; ; tries++ {
 		gone, err := w.goneTables(ctx)
+		if err == nil && len(gone) == 0 {
+			gone, err = w.lostRows(ctx)
+		}
 		if err != nil {
 			return err
 		}
@@ -176,9 +232,10 @@ func (w *worker) lookAfter(ctx context.Context) error {
 		}
 		if tries == maxRewrites {
 			return &core.Error{Class: core.ClassReconnect, Op: "write rows at " + w.p.plan.sinkName,
-				Text: fmt.Sprintf("table %s goes again and again while rows are written to it", gone[0])}
+				Text: fmt.Sprintf("rows of table %s do not arrive although the sink acknowledges them", gone[0])}
 		}
-		w.p.t.say(core.LevelWarn, core.EventDrift, "tables went at the sink while rows were written to them, which are written again: %s",
+		w.p.t.noteRemade(gone...)
+		w.p.t.say(core.LevelWarn, core.EventDrift, "rows that the sink acknowledged did not arrive and are written again: %s",
 			strings.Join(gone[:min(len(gone), 10)], ", "))
 		if err := w.writeAgain(ctx); err != nil {
 			return err
@@ -219,12 +276,39 @@ func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
 	return gone, nil
 }
 
+// lostRows lists the tables that were made anew and have not got a row that was
+// written to them.
+func (w *worker) lostRows(ctx context.Context) (lost []string, err error) {
+	l := w.landing
+	for _, p := range l.probes {
+		if p.table.proven == p.connection {
+			continue
+		}
+		there := false
+		err := w.ask(ctx, func(ctx context.Context) (err error) {
+			there, err = w.p.plan.sinkCatalog.HasRow(ctx, w.p.t.key.Database, p.table.name, p.column, p.at)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			p.table.proven = p.connection
+		} else {
+			lost = append(lost, p.table.name)
+		}
+	}
+	l.probes = l.probes[:0]
+	return lost, nil
+}
+
 // writeAgain writes all that was written since the last look, taken apart: so
 // missing tables are made.
 func (w *worker) writeAgain(ctx context.Context) error {
 	l := w.landing
 	clear(l.known)
-	l.doubted = true
+	l.probes, l.doubted = l.probes[:0], true
+	w.dropSink()
 	defer func() { l.doubted = false }()
 	for _, j := range l.jobs {
 		if _, err := w.apply(ctx, j); err != nil {
@@ -240,10 +324,37 @@ func (w *worker) forgetDropped(meta *raw.Meta) {
 	switch {
 	case w.landing == nil:
 	case meta.Kind == raw.DropSuperTable:
-		clear(w.landing.known)
+		for _, t := range w.landing.known {
+			t.stale = true
+		}
 	default:
 		for _, d := range meta.Dropped {
 			delete(w.landing.known, d.Name)
+			w.p.t.noteRemade(d.Name)
 		}
 	}
+}
+
+// noteRemade remembers names that were another table's.
+func (t *task) noteRemade(names ...string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, name := range names {
+		if len(t.remade) >= maxRemade {
+			for old := range t.remade {
+				delete(t.remade, old)
+				break
+			}
+		}
+		if t.remade == nil {
+			t.remade = map[string]bool{}
+		}
+		t.remade[name] = true
+	}
+}
+
+func (t *task) wasRemade(name string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.remade[name]
 }

@@ -12,7 +12,7 @@ import (
 // BenchmarkLookBefore is what rows cost more at a sink that skips missing tables,
 // once their tables are known: 64 tables with 16 rows each in a message.
 func BenchmarkLookBefore(b *testing.B) {
-	l := newLanding(silentSkips)
+	l := newLanding(trusting)
 	w := &worker{landing: l}
 	var blocks []raw.Block
 	for t := range 64 {

@@ -123,6 +123,9 @@ type Catalog interface {
 	// TableIDs finds child and normal tables by name; what does not exist is
 	// missing from the answer.
 	TableIDs(ctx context.Context, database string, names []string) (map[string]core.TableID, error)
+	// HasRow reports whether a table exists and has a row at an instant of its
+	// time column, in the database's precision.
+	HasRow(ctx context.Context, database, table, timeColumn string, at int64) (bool, error)
 	// Announce deletes at one instant, which no row has, from a table: who reads
 	// the log learns by the instant what replication is about to do to the
 	// table, or has done. It does nothing if the table does not exist.

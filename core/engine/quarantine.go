@@ -229,6 +229,9 @@ func (p *pump) replay(ctx context.Context, m *core.Message) error {
 			return err
 		}
 		gone, err := w.goneTables(ctx)
+		if err == nil && len(gone) == 0 {
+			gone, err = w.lostRows(ctx)
+		}
 		if err == nil && len(gone) > 0 {
 			err = errDoubted
 		}

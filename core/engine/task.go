@@ -69,6 +69,10 @@ type task struct {
 	conflicts      conflictLog
 	plain          string // why raw rows are not read any more; empty: they may be
 	hold           hold
+	// remade are tables that somebody dropped and that may be there again: old
+	// connections, and new ones that reuse what these have kept, may take one for
+	// the other.
+	remade map[string]bool
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool      // the consumer group is to be made anew

@@ -29,7 +29,7 @@ func (w *worker) write(ctx context.Context) error {
 			return nil
 		}
 		var err error
-		if !ok || w.lookDue() {
+		if over || w.lookDue(!ok) {
 			err = w.lookAfter(ctx)
 		}
 		if over || err != nil {
@@ -235,6 +235,9 @@ func (w *worker) openSink(ctx context.Context) (err error) {
 		return err
 	}
 	w.sink = sink
+	if w.landing != nil {
+		w.landing.connection++
+	}
 	if w.lost {
 		if err := w.checkVersion(ctx); err != nil {
 			w.dropSink()

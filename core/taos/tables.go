@@ -115,6 +115,17 @@ func (c *catalog) TableIDs(ctx context.Context, database string, names []string)
 	return ids, nil
 }
 
+// HasRow implements engine.Catalog.
+func (c *catalog) HasRow(ctx context.Context, database, table, timeColumn string, at int64) (bool, error) {
+	rows, err := c.query(ctx, fmt.Sprintf("look for a row of table %q of database %q", table, database),
+		fmt.Sprintf("select count(*) as n from %s where %s = %d", qualified(database, table), QuoteIdent(timeColumn), at))
+	if err != nil || len(rows) == 0 {
+		return false, unlessCode(err, codeTableMissing, codeTableGone)
+	}
+	n, _ := rows[0].number("n")
+	return n > 0, nil
+}
+
 // Announce implements engine.Catalog. A table that does not exist, or that goes
 // meanwhile, needs no mark.
 func (c *catalog) Announce(ctx context.Context, database, table string, at int64) error {
