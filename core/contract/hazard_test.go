@@ -12,11 +12,7 @@ import (
 // conditions are not in the log: each vgroup names its own children that
 // matched, or none.
 func TestHazardDeleteByTag(t *testing.T) {
-	for _, n := range []int{1, 2, 4} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { deleteByTag(e, n) })
-		})
-	}
+	onVgroups(t, deleteByTag)
 }
 
 func deleteByTag(e *env, vgroups int) {
@@ -119,8 +115,8 @@ func (e *env) dropsFromBoth(db string, one, two *instance, there, back string) {
 // TestHazardForeignSuperTable changes a super table that replication did not
 // create: the sink acknowledges the change and does nothing.
 func TestHazardForeignSuperTable(t *testing.T) {
-	scenario(t, options{}, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
+	onVgroups(t, func(e *env, vgroups int) {
+		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
 		for _, s := range []*side{e.a, e.b} {
 			e.exec(s, "create table "+db+".st(ts timestamp, v int, s varchar(8)) tags(g int)")
 		}
@@ -146,8 +142,8 @@ func TestHazardForeignSuperTable(t *testing.T) {
 
 // TestHazardBothSidesAlter adds a different column on each side at once.
 func TestHazardBothSidesAlter(t *testing.T) {
-	scenario(t, options{}, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
+	onVgroups(t, func(e *env, vgroups int) {
+		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
 		in := e.runInstance()
 		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
 		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
@@ -177,11 +173,20 @@ func TestHazardBothSidesAlter(t *testing.T) {
 	})
 }
 
+// onVgroups runs a scenario at sources of 1, 2, 4 and 8 vgroups.
+func onVgroups(t *testing.T, f func(e *env, vgroups int)) {
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { f(e, n) })
+		})
+	}
+}
+
 // TestHazardDropColumn drops columns while rows of every vgroup are on their
 // way: some that have the column come after the drop did.
 func TestHazardDropColumn(t *testing.T) {
-	scenario(t, options{}, func(e *env) {
-		db := e.create(database{vgroups: map[string]int{"a": 4, "b": 2}}, e.a, e.b)
+	onVgroups(t, func(e *env, vgroups int) {
+		db := e.create(database{vgroups: map[string]int{"a": vgroups, "b": 2}}, e.a, e.b)
 		in := e.runInstance()
 		e.exec(e.a, "create table "+db+".st(ts timestamp, f float, s varchar(8), v int) tags(g int)")
 		fill := func(round int, values string) {

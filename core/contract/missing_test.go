@@ -167,11 +167,7 @@ func (in *instance) events() []core.Event {
 // TestHazardConnectionsReused makes tables anew while the sink's new connections
 // believe what closed ones knew of the old ones: rows are acknowledged and lost.
 func TestHazardConnectionsReused(t *testing.T) {
-	for _, n := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { connectionsReused(e, n) })
-		})
-	}
+	onVgroups(t, connectionsReused)
 }
 
 func connectionsReused(e *env, vgroups int) {

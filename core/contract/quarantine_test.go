@@ -3,6 +3,7 @@ package contract
 import (
 	"bytes"
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -138,5 +139,68 @@ func TestRefusedChangesStopTheTask(t *testing.T) {
 				e.equal(e.a, e.b, db)
 			})
 		})
+	}
+}
+
+// TestQuarantineOfExpiredRows has rows that are too old for the sink's KEEP,
+// which every server refuses, and deals with them through the program's commands.
+func TestQuarantineOfExpiredRows(t *testing.T) {
+	scenario(t, options{poison: config.PoisonQuarantine}, func(e *env) {
+		db := e.create(database{options: map[string]string{"b": "duration 10 keep 30"}}, e.a, e.b)
+		in := e.runProcess()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		e.exec(e.a, fmt.Sprintf("create table %s.n(ts timestamp, v int)", db), fmt.Sprintf("insert into %s.n values(now,1)", db))
+		in.caughtUp(there, back)
+		e.exec(e.a, fmt.Sprintf("insert into %s.n values(%d,2)", db, loadEpoch))
+		kept := in.quarantined(1)[0]
+		e.exec(e.a, fmt.Sprintf("insert into %s.n values(now,3)", db))
+		in.caughtUp(there, back)
+		if got := e.query(e.b, "select count(*) from "+db+".n")[0][0]; got != "2" {
+			e.Errorf("%s rows are at the sink of 2", got)
+		}
+		for _, args := range [][]string{{"list"}, {"show", kept.ID}} {
+			out, err := in.command(append([]string{"quarantine"}, args...)...)
+			if err != nil || !strings.Contains(out, kept.ID) || !strings.Contains(out, "2025-01-01") && !strings.Contains(out, "2024-12-31") {
+				e.Errorf("quarantine %v: %v: %s", args, err, out)
+			}
+		}
+		if out, err := in.command("quarantine", "replay", "--yes", kept.ID); err == nil || !strings.Contains(out, "stays in quarantine") {
+			e.Errorf("replayed to a sink that refuses: %v: %s", err, out)
+		}
+		e.exec(e.b, "alter database "+db+" keep 36500")
+		in.commanded("quarantine", "replay", "--yes", kept.ID)
+		in.quarantined(0)
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+
+		e.exec(e.b, "alter database "+db+" keep 30")
+		e.exec(e.a, fmt.Sprintf("insert into %s.n values(%d,4)", db, loadEpoch+1))
+		kept = in.quarantined(1)[0]
+		if out, err := in.command("quarantine", "discard", kept.ID); err == nil {
+			e.Errorf("discarded without being told to go on: %s", out)
+		}
+		in.commanded("quarantine", "discard", "--yes", kept.ID)
+		in.quarantined(0)
+		in.caughtUp(there, back)
+		e.staysAtRest(db)
+	})
+}
+
+// command runs a command of the program on the instance's state directory.
+func (in *instance) command(args ...string) (string, error) {
+	in.Helper()
+	path, err := buildBinary()
+	if err != nil {
+		in.Fatal(err)
+	}
+	out, err := exec.CommandContext(in.Context(), path, append(args, "--state-dir", in.dir)...).CombinedOutput()
+	return string(out), err
+}
+
+// commanded is a command that must succeed.
+func (in *instance) commanded(args ...string) {
+	in.Helper()
+	if out, err := in.command(args...); err != nil {
+		in.Fatalf("%v: %v: %s", args, err, out)
 	}
 }

@@ -91,11 +91,7 @@ func TestVgroupSplitUnderLoad(t *testing.T) {
 // and each table's are to be applied once, in their order. The instance is
 // killed on the way.
 func TestVgroupSplitWithBacklog(t *testing.T) {
-	for _, n := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { splitWithBacklog(e, n) })
-		})
-	}
+	onVgroups(t, splitWithBacklog)
 }
 
 func splitWithBacklog(e *env, vgroups int) {

@@ -243,7 +243,8 @@ func controlNode(e *env, node *embedded.Node, verb, daemon string) {
 type database struct {
 	name      string // empty: a new unique one
 	precision string
-	vgroups   map[string]int // by side; 2 where none is given
+	vgroups   map[string]int    // by side; 2 where none is given
+	options   map[string]string // by side: more options of the statement
 }
 
 // create makes a database on the given sides and drops it, with its topics,
@@ -265,6 +266,7 @@ func (e *env) create(d database, sides ...*side) string {
 		if e.real {
 			sql += " buffer 16"
 		}
+		sql += " " + d.options[s.name]
 		e.createDatabase(s, sql)
 		if e.real {
 			e.dropLater = append(e.dropLater, func() { e.dropDatabase(s, d.name) })

@@ -291,7 +291,7 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 			err = s.plan(&plan, t.schema())
 		case st != nil:
 			err = s.plan(&plan, &st.schema)
-		case s.n.version.skipsMissing(), s.believes(b.table):
+		case s.n.version.skipsMissing(), !stored && s.believes(b.table):
 			continue
 		default:
 			err = errTableMissing
