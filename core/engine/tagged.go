@@ -317,9 +317,7 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	}
 	p.doing("make the subscription anew")
 	t := p.t
-	t.mu.Lock()
-	rewinds := maps.Clone(t.rec.Rewinds)
-	t.mu.Unlock()
+	rewinds := t.rewindsOfAll()
 	reread := map[int32]int64{}
 	for vg, from := range rewinds {
 		reread[vg] = t.meter.rewind(vg, from)
@@ -332,10 +330,35 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	}
 	t.mu.Lock()
 	t.rec.Rewinds, t.reread, t.urgent = nil, reread, true
+	// They tell what the old group was read to. While the new one is read from
+	// further back, a change keeps back what they would call read.
+	t.rec.Samples = nil
 	t.mu.Unlock()
 	t.renewal, t.renewed, p.renewed = false, t.e.clock.Now(), true
 	t.say(core.LevelInfo, core.EventDDL, "tags of child tables were set: the subscription is made anew and %d vgroups are read again from before the change", len(rewinds))
 	return nil
+}
+
+// rewindsOfAll is from where each vgroup must be read when the group is made
+// anew. Where no change of tags was read there may be one that was made and is
+// not read yet: it has kept back rows in front of it from the old group, and does
+// not concern the new one, so that nobody would go back for them when it is read.
+func (t *task) rewindsOfAll() map[int32]int64 {
+	t.mu.Lock()
+	rewinds := map[int32]int64{}
+	maps.Copy(rewinds, t.rec.Rewinds)
+	vgroups := slices.Collect(maps.Keys(t.rec.Samples))
+	t.mu.Unlock()
+	for _, vg := range vgroups {
+		at, known := t.meter.position(vg)
+		if _, there := rewinds[vg]; there || !known {
+			continue
+		}
+		if from := t.unspoiled(vg, at); from < at {
+			rewinds[vg] = from
+		}
+	}
+	return rewinds
 }
 
 // rewindsLeft reports whether a change of tags was read before the task ended,

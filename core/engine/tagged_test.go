@@ -1,0 +1,77 @@
+package engine
+
+import (
+	"context"
+	"testing"
+
+	"tdreplica/config"
+	"tdreplica/core"
+	"tdreplica/core/store"
+)
+
+// walEnds is a source that tells where WALs end and forgets groups.
+type walEnds struct {
+	fakeCatalog
+	ends map[int32]int64
+}
+
+func (c *walEnds) WALEnds(context.Context, string) (map[int32]int64, bool, error) {
+	return c.ends, true, nil
+}
+
+func (c *walEnds) DropGroup(context.Context, string, string) error { return nil }
+
+// TestRenewalGoesBackInEveryVgroup has the group made anew for a change of tags
+// in vgroup 2 while one in vgroup 3, at version 900, is made and not read yet. Of
+// what vgroup 3 was read to, 800, only what lies below 500 was read before it:
+// the rest may lack rows, and the new group would not know of it.
+func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e, err := New(Options{Config: config.Default(), Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk := newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+	p := newPump(tk)
+	p.plan = &plan{
+		catalog: &walEnds{ends: map[int32]int64{2: 1000, 3: 950}}, topic: "tdr_power", group: "g",
+		sourceVersion: core.Version{3, 3, 7, 5},
+	}
+	for vg, at := range map[int32]int64{2: 700, 3: 800, 4: 300} {
+		tk.meter.start(core.Assignment{Vgroup: vg, Offset: at, End: 1000}, core.Unknown)
+	}
+	tk.rec.Rewinds = map[int32]int64{2: 600}
+	tk.rec.Samples = map[int32][]store.Sample{
+		2: {{Position: 600, End: 600}, {Position: 700, End: 990}},
+		3: {{Position: 500, End: 520}, {Position: 800, End: 940}},
+		4: {{Position: 300, End: 300}},
+	}
+	tk.renewal = true
+	if err := p.renew(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	for vg, want := range map[int32]int64{2: 600, 3: 500, 4: 300} {
+		if at, _ := tk.meter.position(vg); at != want {
+			t.Errorf("vgroup %d goes on at %d, want %d", vg, at, want)
+		}
+	}
+	if tk.reread[3] != 800 || tk.reread[2] != 700 {
+		t.Errorf("read again: %v", tk.reread)
+	}
+
+	// The vgroups come late, so the pump ends and another one finds the group
+	// there. A change at 960 that meets a reader at 550 must lead back to 500.
+	q := newPump(tk)
+	q.plan = p.plan
+	if err := q.renew(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	q.base(core.Assignment{Vgroup: 3, Offset: 500, End: 950})
+	if from := tk.unspoiled(3, 960); from != 500 {
+		t.Errorf("a change while vgroup 3 is read again leads back to %d, want 500", from)
+	}
+}
