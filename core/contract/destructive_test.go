@@ -13,6 +13,7 @@ import (
 // others when they come to a change that destroys. Tables that were made anew
 // under the same names must not be given rows of the old ones.
 func TestDestructiveDDLWaits(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 4, 8} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { destructiveDDL(e, n) })

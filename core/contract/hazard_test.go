@@ -12,6 +12,7 @@ import (
 // conditions are not in the log: each vgroup names its own children that
 // matched, or none.
 func TestHazardDeleteByTag(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, deleteByTag)
 }
 
@@ -48,6 +49,7 @@ func deleteByTag(e *env, vgroups int) {
 // back from the other side. What replication dropped there must not be dropped
 // here again.
 func TestHazardDropEcho(t *testing.T) {
+	t.Parallel()
 	t.Run("one instance", func(t *testing.T) {
 		scenario(t, options{}, func(e *env) {
 			in := e.runInstance()
@@ -185,6 +187,7 @@ func onVgroups(t *testing.T, f func(e *env, vgroups int)) {
 // TestHazardDropColumn drops columns while rows of every vgroup are on their
 // way: some that have the column come after the drop did.
 func TestHazardDropColumn(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, func(e *env, vgroups int) {
 		db := e.create(database{vgroups: map[string]int{"a": vgroups, "b": 2}}, e.a, e.b)
 		in := e.runInstance()

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	// Scenarios mostly wait. More of them at once than there are processors
 	// keeps the suite short.
 	if !given("test.parallel") {
-		_ = flag.Set("test.parallel", "8")
+		_ = flag.Set("test.parallel", "24")
 	}
 	code := m.Run()
 	removeBinary()

@@ -32,6 +32,7 @@ func missing(t *testing.T, f func(e *env)) {
 // sink. What the source still has is made anew; what it has dropped stays away,
 // and that is said.
 func TestHazardMissingTable(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 4, 8} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			missing(t, func(e *env) { missingTable(e, n) })

@@ -123,6 +123,7 @@ func (l *load) catchesUp(s *side) {
 // destroy, each its own vgroups' copies of them, while rows of super tables that
 // were dropped and made anew come late in one vgroup and early in another.
 func TestSharedGroupChanges(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{2, 4, 8} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { sharedChanges(e, n) })

@@ -11,6 +11,7 @@ import (
 // every subscription that exists, on the side where it was done and, when the
 // change was replicated, on the other one too.
 func TestHazardTagsSet(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 4, 8} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { tagsSet(e, n) })

@@ -7,6 +7,7 @@ const otherVersion = "the version of a real server cannot be chosen; every other
 // TestOtherVersions runs the core scenarios against the protocol of older servers
 // and of newer ones. Real servers have one version: theirs is what the other tests see.
 func TestOtherVersions(t *testing.T) {
+	t.Parallel()
 	scenarios := map[string]func(*env){
 		"copy":    copyEveryType,
 		"two-way": twoWay,
