@@ -290,12 +290,14 @@ func (c *consumer) stored(vg *vgroup) int64 {
 }
 
 // commit stores an offset: an entry of the WAL itself. It returns false if a
-// consumer keeps committing though it has read nothing new.
+// consumer keeps committing though it has read nothing new; the first offset of
+// a group says where its members begin, and is not counted.
 func (c *consumer) commit(r *reading, offset int64, lose bool) bool {
 	if r.committed == offset {
 		return true
 	}
-	if stored, ok := c.group.stored[r.vg.id]; ok && stored == offset {
+	stored, known := c.group.stored[r.vg.id]
+	if known && stored == offset {
 		r.committed = offset
 		return true
 	}
@@ -307,7 +309,7 @@ func (c *consumer) commit(r *reading, offset int64, lose bool) bool {
 		}
 	}
 	r.idle++
-	if news || offset < r.newsAt {
+	if news || !known || offset < r.newsAt {
 		r.idle = 0
 	}
 	r.newsAt = offset
