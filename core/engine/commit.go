@@ -223,7 +223,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 		}
 	}
 	asked, sure := w.askedAll(now)
-	w.cover(assigned, at, now)
+	w.cover(assigned, at, asked)
 	behind := w.p.t.meter.measured(assigned, now, asked, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || !sure || w.marks.pending != nil || len(w.marks.dirty) > 0
 	if w.sampling = idleSampling; !moved && !w.unsettled {
@@ -253,11 +253,38 @@ func (w *worker) atRest() bool {
 // over before all vgroups of a busy server have answered.
 const vainSilence = 400 * time.Millisecond
 
-// askedAll returns when every vgroup was asked last: when the last poll began, if
-// it was long enough and found nothing, or else a while ago, which is not sure.
+// askedAll returns when every vgroup was asked last, zero if that is not known:
+// when the last poll began, if it was long enough and found nothing. Otherwise it
+// is a while ago, and at least as many polls as there are vgroups, for these take
+// turns; that is not sure.
 func (w *worker) askedAll(now time.Time) (at time.Time, sure bool) {
-	if w.quiet && w.q.size() == 0 && w.polled.Sub(w.pace.since) >= vainSilence {
-		return w.polled, true
+	if w.quiet && w.q.size() == 0 && w.polled().Sub(w.pace.since) >= vainSilence {
+		return w.polled(), true
 	}
-	return now.Add(-levelLag), false
+	turns := max(1, len(w.vgroups))
+	if len(w.polledAt) < turns {
+		return time.Time{}, false
+	}
+	at = now.Add(-levelLag)
+	if first := w.polledAt[len(w.polledAt)-turns]; first.Before(at) {
+		at = first
+	}
+	return at, false
+}
+
+// polled is when the last poll began; zero if it failed.
+func (w *worker) polled() time.Time {
+	if len(w.polledAt) == 0 {
+		return time.Time{}
+	}
+	return w.polledAt[len(w.polledAt)-1]
+}
+
+// answered keeps when a poll began, and of those before it as many as there are
+// vgroups.
+func (w *worker) answered(began time.Time) {
+	if len(w.polledAt) > max(1, len(w.vgroups)) {
+		w.polledAt = w.polledAt[:copy(w.polledAt, w.polledAt[len(w.polledAt)-len(w.vgroups):])]
+	}
+	w.polledAt = append(w.polledAt, began)
 }

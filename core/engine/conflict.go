@@ -101,18 +101,13 @@ func (w *worker) awaited() bool {
 }
 
 // cover tells the crossing up to when this worker has read everything. The ends of
-// the WALs are those of when their vgroups were last polled: when the last poll
-// began, if it found nothing and therefore asked all of them.
-func (w *worker) cover(assigned []core.Assignment, at map[int32]int64, now time.Time) {
+// the WALs are those of when their vgroups were asked.
+func (w *worker) cover(assigned []core.Assignment, at map[int32]int64, asked time.Time) {
 	c := w.p.t.crossing
-	if c == nil {
+	if c == nil || asked.IsZero() {
 		return
 	}
-	seen := w.polled
-	if !w.quiet {
-		seen = now.Add(-levelLag)
-	}
-	if until := w.covers.sampled(assigned, at, seen); !until.IsZero() {
+	if until := w.covers.sampled(assigned, at, asked); !until.IsZero() {
 		c.level(w.p.t.side, w.n, len(w.p.workers), until)
 	}
 }

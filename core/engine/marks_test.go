@@ -191,11 +191,48 @@ func TestNothingLeftIsNotSaidTooEarly(t *testing.T) {
 	} {
 		m := newMeter(core.Task{})
 		m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
-		w := &worker{q: newQueue(1), quiet: c.quiet, polled: ago(c.polled), pace: pace{since: ago(c.message)}}
+		w := &worker{q: newQueue(1), quiet: c.quiet, polledAt: []time.Time{ago(c.polled)}, pace: pace{since: ago(c.message)}}
 		asked, _ := w.askedAll(now)
 		m.measured([]core.Assignment{{Vgroup: 2, End: c.end}}, now, asked, c.quiet)
-		if !m.measuredAt.Equal(ago(c.want)) {
-			t.Errorf("%+v: true %v ago", c, now.Sub(m.measuredAt))
+		if at := shown(m, now).MeasuredAt; !at.Equal(ago(c.want)) {
+			t.Errorf("%+v: true %v ago", c, now.Sub(at))
+		}
+	}
+}
+
+// TestAnAppliedBacklogIsNotNothingLeft has one vgroup's backlog looked at and
+// applied, while another vgroup was not asked for a while.
+func TestAnAppliedBacklogIsNotNothingLeft(t *testing.T) {
+	m := newMeter(core.Task{})
+	now := time.Unix(1000, 0)
+	long := now.Add(-3 * time.Second)
+	for vg := int32(2); vg < 4; vg++ {
+		m.start(core.Assignment{Vgroup: vg, Offset: 10, End: 10}, 10)
+	}
+	m.measured([]core.Assignment{{Vgroup: 2, End: 12}, {Vgroup: 3, End: 10}}, now, long, false)
+	if task := shown(m, now); task.Diff != 2 || !task.MeasuredAt.Equal(now) {
+		t.Errorf("a backlog: diff %d, true %v ago", task.Diff, now.Sub(task.MeasuredAt))
+	}
+	m.reached(map[int32]int64{2: 12})
+	if task := shown(m, now); task.Diff != 0 || !task.MeasuredAt.Equal(long) {
+		t.Errorf("applied: diff %d, true %v ago", task.Diff, now.Sub(task.MeasuredAt))
+	}
+	m.measured([]core.Assignment{{Vgroup: 2, End: 12}, {Vgroup: 3, End: 10}}, now, time.Time{}, false)
+	if task := shown(m, now); !task.MeasuredAt.Equal(long) {
+		t.Errorf("not asked again: true %v ago", now.Sub(task.MeasuredAt))
+	}
+}
+
+// TestEveryVgroupHasItsTurn has polls that each found something: after as many
+// as there are vgroups all were asked, however long that took.
+func TestEveryVgroupHasItsTurn(t *testing.T) {
+	now := time.Unix(1000, 0)
+	w := &worker{q: newQueue(1), vgroups: []int32{2, 3, 4}, pace: pace{since: now}}
+	for i, want := range []time.Duration{0, 0, 9, 8, 7} {
+		w.answered(now.Add(time.Duration(i-9) * time.Second))
+		at, sure := w.askedAll(now)
+		if sure || at.IsZero() != (want == 0) || want > 0 && now.Sub(at) != want*time.Second {
+			t.Errorf("after %d polls: %v ago, sure: %v", i+1, now.Sub(at), sure)
 		}
 	}
 }

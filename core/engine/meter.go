@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"math"
 	"slices"
 	"sort"
 	"sync"
@@ -32,7 +31,7 @@ type meter struct {
 	totals core.Totals
 	vg     map[int32]*vgroupMeter
 
-	lastApplied, lastCommit, measuredAt time.Time
+	lastApplied, lastCommit, measuredAt time.Time // measuredAt: when the ends of WALs were last looked at
 	ddl                                 []core.DDLRecord
 	changed                             bool // since the last record
 	uncounted                           bool // some rows came in messages that nobody looks into
@@ -53,10 +52,10 @@ type vgroupMeter struct {
 	foreign                    bool   // another instance owns it, or nobody does
 	read                       int64  // where that one was seen reading; Unknown if it was not
 	current, committed, latest int64
-	end                        int64 // of the WAL when it was last measured, at endAt
-	endAt                      time.Time
-	rewind                     int64 // from where it is to be read again; Unknown: it is not
-	doubted                    int64 // an end that was not counted yet
+	end                        int64     // of the WAL when it was last measured, at endAt
+	endAt                      time.Time // zero: never
+	rewind                     int64     // from where it is to be read again; Unknown: it is not
+	doubted                    int64     // an end that was not counted yet
 	lastAt                     time.Time
 	samples                    []sample // where the WAL ended, while it is not reached
 	tickedCurrent              int64
@@ -143,7 +142,7 @@ func newMeter(last core.Task) *meter {
 	m := &meter{vg: map[int32]*vgroupMeter{}, measuredAt: last.MeasuredAt, lastCommit: last.LastCommit,
 		minutes: series{step: 10 * time.Second, keep: minutePoints}, day: series{step: 5 * time.Minute, keep: dayPoints}}
 	for _, v := range last.Vgroups {
-		m.vg[v.ID] = &vgroupMeter{current: v.Current, committed: v.Committed, latest: v.Latest, rewind: core.Unknown, read: core.Unknown, lastAt: v.LastAt, tickedCurrent: v.Current}
+		m.vg[v.ID] = &vgroupMeter{endAt: last.MeasuredAt, current: v.Current, committed: v.Committed, latest: v.Latest, rewind: core.Unknown, read: core.Unknown, lastAt: v.LastAt, tickedCurrent: v.Current}
 	}
 	return m
 }
@@ -256,9 +255,9 @@ func (m *meter) committed(vg int32, at int64, now time.Time) {
 // last poll found nothing (quiet), that little counts only if it is still there
 // when the next sample is taken.
 //
-// A backlog is one now. That there is none was true at asked, when every vgroup
-// is known to have been asked in vain: the server tells the end of a vgroup's WAL
-// as it was when that vgroup was last polled.
+// A backlog is one now. That there is none was true at asked, when the vgroups
+// are known to have been asked in vain: the server tells the end of a vgroup's WAL
+// as it was when that vgroup was last polled. A zero asked is not known.
 func (m *meter) measured(assigned []core.Assignment, now, asked time.Time, quiet bool) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -266,7 +265,10 @@ func (m *meter) measured(assigned []core.Assignment, now, asked time.Time, quiet
 	for _, a := range assigned {
 		v := m.vgroup(a.Vgroup)
 		end := max(a.End, v.current)
-		v.end, v.endAt = end, asked
+		v.end = end
+		if !asked.IsZero() {
+			v.endAt = asked
+		}
 		behind += end - v.current
 		if ahead := end - v.current; quiet && ahead > 0 && ahead <= ownEntries && v.doubted <= v.current {
 			v.doubted, end = end, v.current
@@ -276,12 +278,26 @@ func (m *meter) measured(assigned []core.Assignment, now, asked time.Time, quiet
 		}
 		v.sighted(now)
 	}
-	m.measuredAt = asked
-	if m.diff() > 0 {
-		m.measuredAt = now
-	}
+	m.measuredAt = now
 	m.judge(now)
 	return behind
+}
+
+// trueAt is when the diff was true. That something is left is, when it was last
+// looked at; that nothing is left, when the vgroup was asked that was not for the
+// longest time, also if what was left has been applied since. The caller holds
+// the lock.
+func (m *meter) trueAt() time.Time {
+	at := m.measuredAt
+	if m.diff() > 0 {
+		return at
+	}
+	for _, v := range m.vg {
+		if !v.foreign && v.endAt.Before(at) {
+			at = v.endAt
+		}
+	}
+	return at
 }
 
 // endsSince returns the ends of all WALs, measured after asked; nil if one was
@@ -406,7 +422,7 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 	if m.uncounted {
 		defer func() { t.Totals.Rows, t.Rate.Rows = core.Unknown, float64(core.Unknown) }()
 	}
-	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.measuredAt, m.lastCommit, m.totals
+	t.Diff, t.MeasuredAt, t.LastCommit, t.Totals = m.diff(), m.trueAt(), m.lastCommit, m.totals
 	t.History = m.history
 	t.EtaMS, t.LagMS, t.IdleMS = core.Unknown, core.Unknown, core.Unknown
 	if t.State == core.Running {
@@ -458,84 +474,4 @@ func (m *meter) detail(d *core.TaskDetail) {
 	d.DDL = append([]core.DDLRecord{}, m.ddl...)
 	d.Minutes = append([]core.Throughput{}, m.minutes.points...)
 	d.Day = append([]core.Throughput{}, m.day.points...)
-}
-
-// trend is the smoothed change of a backlog, per second; negative shrinks.
-type trend struct {
-	last  int64
-	speed float64
-	known bool
-}
-
-func (t *trend) add(diff int64, dt float64) {
-	if t.known {
-		t.speed = ewma(t.speed, float64(diff-t.last)/dt, dt, drainWindow)
-	}
-	t.last, t.known = diff, true
-}
-
-func (t *trend) eta(diff int64) int64 {
-	switch {
-	case diff == 0:
-		return 0
-	case diff < 0 || t.speed > -0.01:
-		return core.Unknown
-	}
-	ms := float64(diff) / -t.speed * 1000
-	if ms > math.MaxInt32*1000 {
-		return core.Unknown
-	}
-	return int64(ms)
-}
-
-// sign ignores what is less than a hundredth of the backlog per second.
-func (t *trend) sign(diff int64) int {
-	noise := math.Max(0.5, float64(diff)/1000)
-	switch {
-	case diff == 0 || math.Abs(t.speed) < noise:
-		return 0
-	case t.speed < 0:
-		return -1
-	}
-	return 1
-}
-
-// ewma is the exponentially weighted mean over about window seconds.
-func ewma(old, now, dt, window float64) float64 {
-	keep := math.Exp(-dt / window)
-	mean := old*keep + now*(1-keep)
-	if math.Abs(mean) < 1e-3 {
-		return 0
-	}
-	return mean
-}
-
-// chart appends to a copy, so that snapshots can share the old one.
-func chart(points []int64, v int64) []int64 {
-	if len(points) >= chartPoints {
-		points = points[len(points)-chartPoints+1:]
-	}
-	return append(append(make([]int64, 0, len(points)+1), points...), v)
-}
-
-// series is a chart of fixed intervals.
-type series struct {
-	step   time.Duration
-	keep   int
-	points []core.Throughput
-}
-
-func (s *series) add(p core.Throughput) {
-	p.At = p.At.Truncate(s.step)
-	if n := len(s.points); n > 0 && s.points[n-1].At.Equal(p.At) {
-		last := &s.points[n-1]
-		last.Messages += p.Messages
-		last.Bytes += p.Bytes
-		last.Diff, last.LagMS = max(last.Diff, p.Diff), max(last.LagMS, p.LagMS)
-		return
-	}
-	if len(s.points) >= s.keep {
-		s.points = append(s.points[:0], s.points[len(s.points)-s.keep+1:]...)
-	}
-	s.points = append(s.points, p)
 }

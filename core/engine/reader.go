@@ -67,8 +67,8 @@ type worker struct {
 	handed   uint64         // the last message handed to the writer
 	polls    lease
 	pace     pace
-	polled   time.Time // when the last poll began
-	quiet    bool      // it found nothing
+	polledAt []time.Time // when the last polls began that were answered
+	quiet    bool        // the last one found nothing
 	lastPoll time.Time
 	marks    marks
 
@@ -244,10 +244,14 @@ func (w *worker) poll(ctx context.Context) error {
 		w.p.doing("poll")
 	}
 	began := w.p.e.clock.Now()
-	w.polled = began
 	limited := w.polls.take(ctx, 2*c.PollWaitMax.Duration+2*c.RequestTimeout.Duration)
 	m, err := w.source.Poll(limited, w.pace.wait(began))
 	w.lastPoll = w.p.e.clock.Now()
+	if err != nil {
+		w.polledAt = w.polledAt[:0]
+	} else {
+		w.answered(began)
+	}
 	switch {
 	case err != nil && core.ClassOf(err) == core.ClassRetry && w.failures < 10:
 		w.failures++
