@@ -85,6 +85,7 @@ func TestConvergenceNumbered(t *testing.T) {
 
 // TestConvergenceRegressions repeats schedules that once ended differently.
 func TestConvergenceRegressions(t *testing.T) {
+	t.Parallel()
 	for i, s := range regressions {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) {

@@ -143,6 +143,7 @@ func additiveDDL(e *env, from, to int) {
 // name while the task does not read. The vgroups are then read one after the
 // other: the later copies of the drop must not drop the new table.
 func TestSuperTableMadeAnew(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 2, 4, 8} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) {

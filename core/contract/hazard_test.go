@@ -117,6 +117,7 @@ func (e *env) dropsFromBoth(db string, one, two *instance, there, back string) {
 // TestHazardForeignSuperTable changes a super table that replication did not
 // create: the sink acknowledges the change and does nothing.
 func TestHazardForeignSuperTable(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, func(e *env, vgroups int) {
 		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
 		for _, s := range []*side{e.a, e.b} {
@@ -144,6 +145,7 @@ func TestHazardForeignSuperTable(t *testing.T) {
 
 // TestHazardBothSidesAlter adds a different column on each side at once.
 func TestHazardBothSidesAlter(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, func(e *env, vgroups int) {
 		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
 		in := e.runInstance()
@@ -232,6 +234,7 @@ func TestHazardRenamedBefore(t *testing.T) {
 // guessed at: the task fails and shows both tables, at the change of the super
 // table or at the first row.
 func TestHazardTypeClash(t *testing.T) {
+	t.Parallel()
 	for name, tags := range map[string]string{"super table": " tags(g int)", "normal table": ""} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { typeClash(e, tags) })

@@ -61,6 +61,7 @@ func TestHeldWALOutlastsItsRetention(t *testing.T) {
 // TestHoldIsOnlyAWish replicates all the same where the source cannot hold its
 // WAL, and says so.
 func TestHoldIsOnlyAWish(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"3.3.3.0", "3.3.7.5"} {
 		t.Run(version, func(t *testing.T) {
 			scenario(t, options{version: version}, func(e *env) {

@@ -45,6 +45,7 @@ func TestWallJumpsIsAClockThatWasSet(t *testing.T) {
 // back under load, also between two runs, so that what the state file tells is
 // from the future, or from long ago.
 func TestInstanceClockJumps(t *testing.T) {
+	t.Parallel()
 	const month = 30 * 24 * 3600
 	for name, jumps := range map[string][2]int64{"forward": {month, 12 * month}, "back": {-month, -12 * month}, "to and fro": {month, -2 * month}} {
 		t.Run(name, func(t *testing.T) {
@@ -89,6 +90,7 @@ func instanceClock(e *env, jumps [2]int64) {
 // matter any more; what a source deletes from its WAL unread, because it looks
 // old, is a gap; what a sink refuses as too old for its KEEP stops the task.
 func TestServerClockJumps(t *testing.T) {
+	t.Parallel()
 	o := options{embedded: "the clock of a real server is the machine's"}
 	t.Run("both, forward and back", func(t *testing.T) {
 		scenario(t, o, func(e *env) {
@@ -145,6 +147,7 @@ func TestServerClockJumps(t *testing.T) {
 // TestUpgradeBetweenPolls makes a server another version while its adapter is
 // restarted: what depends on the version is learned anew, whichever side it is.
 func TestUpgradeBetweenPolls(t *testing.T) {
+	t.Parallel()
 	o := options{embedded: "the version of a real server cannot be changed in a scenario"}
 	for _, step := range [][2]string{{"3.3.3.0", "3.3.7.5"}, {"3.3.7.5", silent}, {"3.3.7.5", "3.3.3.0"}} {
 		for _, name := range []string{"source", "sink", "both"} {

@@ -40,6 +40,7 @@ func TestTwoInstancesFeedTwoSinks(t *testing.T) {
 // TestNewDatabaseIsPickedUp creates a database after the replica was started,
 // first on one side only.
 func TestNewDatabaseIsPickedUp(t *testing.T) {
+	t.Parallel()
 	t.Run("by pattern", func(t *testing.T) {
 		scenario(t, options{}, func(e *env) { newDatabase(e, true) })
 	})

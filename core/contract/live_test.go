@@ -71,6 +71,7 @@ func (e *env) arrives(at *side, db, table string, row int) {
 // TestGroupDroppedUnderIt drops the consumer group of a running task by force,
 // and with it the offsets. What b has deleted meanwhile must not come back.
 func TestGroupDroppedUnderIt(t *testing.T) {
+	t.Parallel()
 	underIt(t, func(e *env) {
 		in, there, back, db := flowing(e)
 		e.exec(e.b, fmt.Sprintf("delete from %s.a1 where ts >= %d", db, loadEpoch))
@@ -83,6 +84,7 @@ func TestGroupDroppedUnderIt(t *testing.T) {
 
 // TestTopicDroppedUnderIt drops the topic by force.
 func TestTopicDroppedUnderIt(t *testing.T) {
+	t.Parallel()
 	underIt(t, func(e *env) {
 		in, there, back, db := flowing(e)
 		e.exec(e.b, fmt.Sprintf("delete from %s.a1 where ts >= %d", db, loadEpoch))
@@ -95,6 +97,7 @@ func TestTopicDroppedUnderIt(t *testing.T) {
 // TestTopicRedefinedUnderIt replaces the topic by one of the same name that is
 // of another database, or leaves out the changes of schema.
 func TestTopicRedefinedUnderIt(t *testing.T) {
+	t.Parallel()
 	for name, as := range map[string]string{"without meta": "", "of another database": "_other"} {
 		t.Run(name, func(t *testing.T) {
 			underIt(t, func(e *env) {
@@ -118,6 +121,7 @@ func TestTopicRedefinedUnderIt(t *testing.T) {
 // TestDatabaseMadeAnewUnderIt drops the source's database with its topic and
 // creates another one of its name.
 func TestDatabaseMadeAnewUnderIt(t *testing.T) {
+	t.Parallel()
 	underIt(t, func(e *env) {
 		db := e.create(database{}, e.a, e.b)
 		e.exec(e.a, loadSchema(db))
@@ -152,6 +156,7 @@ func (in *instance) failsAnew(key core.TaskKey, at *side) {
 // name: all that was replicated is missing in it. The task is stopped meanwhile,
 // or it runs and nothing is written, or rows or a change of schema come.
 func TestSinkMadeAnew(t *testing.T) {
+	t.Parallel()
 	for _, when := range []string{"stopped", "idle", "rows", "new tables", "change"} {
 		t.Run(when, func(t *testing.T) {
 			scenario(t, options{stall: 5 * time.Second}, func(e *env) { sinkMadeAnew(e, when) })
@@ -190,6 +195,7 @@ func sinkMadeAnew(e *env, when string) {
 
 // TestSinkDropped drops the sink's database under a running task.
 func TestSinkDropped(t *testing.T) {
+	t.Parallel()
 	for _, rows := range []bool{true, false} {
 		t.Run(fmt.Sprint("rows come ", rows), func(t *testing.T) {
 			scenario(t, options{stall: 5 * time.Second}, func(e *env) {

@@ -90,6 +90,7 @@ func missingTable(e *env, vgroups int) {
 // TestHazardTableGoesMeanwhile drops a table at the sink in the moment between
 // the look for it and the write.
 func TestHazardTableGoesMeanwhile(t *testing.T) {
+	t.Parallel()
 	missing(t, func(e *env) {
 		db := e.create(database{}, e.a, e.b)
 		in := e.runInstance()
@@ -132,6 +133,7 @@ func dropAtWrite(e *env, table string) {
 // TestHazardSuperTableGoesMeanwhile does the same to a super table whose child
 // comes with its first rows.
 func TestHazardSuperTableGoesMeanwhile(t *testing.T) {
+	t.Parallel()
 	missing(t, func(e *env) {
 		db := e.create(database{}, e.a, e.b)
 		in := e.runInstance()
@@ -168,6 +170,7 @@ func (in *instance) events() []core.Event {
 // TestHazardConnectionsReused makes tables anew while the sink's new connections
 // believe what closed ones knew of the old ones: rows are acknowledged and lost.
 func TestHazardConnectionsReused(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, connectionsReused)
 }
 

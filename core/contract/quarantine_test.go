@@ -116,6 +116,7 @@ func TestReplayIsNotSentBack(t *testing.T) {
 // TestRefusedChangesStopTheTask: rows that come later need a change of schema,
 // and a deletion that comes late would delete too much.
 func TestRefusedChangesStopTheTask(t *testing.T) {
+	t.Parallel()
 	for name, sql := range map[string]string{
 		"create": "create table %s.poison(ts timestamp, v int)",
 		"delete": "delete from %s.n where ts >= 0",

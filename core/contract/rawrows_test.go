@@ -36,6 +36,7 @@ func (in *instance) readsRaw(id, db string, want bool, why string) {
 // TestRawRows reads raw rows into an empty database, through changes of columns
 // in several vgroups, restarts and lost replies.
 func TestRawRows(t *testing.T) {
+	t.Parallel()
 	for _, n := range []int{1, 4} {
 		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { rawRows(e, n) })
@@ -88,6 +89,7 @@ func rawRows(e *env, vgroups int) {
 
 // TestRawRowsRefused asks for raw rows where they would be wrong.
 func TestRawRowsRefused(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]func(*env){"two ways": rawTwoWays, "not empty": rawNotEmpty, "by the sink": rawBySink} {
 		t.Run(name, func(t *testing.T) { scenario(t, options{}, f) })
 	}

@@ -54,6 +54,7 @@ func (in *instance) knows(id, db string) {
 
 // TestVgroupSplitUnderLoad splits vgroups while rows flow.
 func TestVgroupSplitUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, version := range []string{"", "3.3.3.0"} {
 		for _, n := range []int{1, 4} {
 			t.Run(fmt.Sprintf("%s %d vgroups", version, n), func(t *testing.T) {
@@ -91,6 +92,7 @@ func TestVgroupSplitUnderLoad(t *testing.T) {
 // and each table's are to be applied once, in their order. The instance is
 // killed on the way.
 func TestVgroupSplitWithBacklog(t *testing.T) {
+	t.Parallel()
 	onVgroups(t, splitWithBacklog)
 }
 

@@ -8,6 +8,7 @@ import (
 // TestVgroupCountsMayDiffer replicates between databases that are cut into
 // different numbers of vgroups.
 func TestVgroupCountsMayDiffer(t *testing.T) {
+	t.Parallel()
 	for _, n := range [][2]int{{4, 2}, {8, 2}, {2, 8}} {
 		t.Run(fmt.Sprintf("%d to %d", n[0], n[1]), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) { vgroups(e, n[0], n[1]) })
