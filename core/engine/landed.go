@@ -46,6 +46,7 @@ type landing struct {
 	probes     []probe   // rows to look for
 	jobs       []*job    // written since the last look, in that order
 	bytes      int64     // of jobs
+	first      uint64    // the least number of a message among jobs
 	since      time.Time // when the first of jobs was written
 	connection int       // counts the connections for writing
 	doubted    bool      // jobs are being written again
@@ -195,8 +196,9 @@ func (w *worker) wrote(j *job) {
 		return
 	}
 	if len(l.jobs) == 0 {
-		l.since = w.p.e.clock.Now()
+		l.since, l.first = w.p.e.clock.Now(), j.it.seq
 	}
+	l.first = min(l.first, j.it.seq) // what was put aside comes later
 	l.jobs = append(l.jobs, j)
 	l.bytes += j.it.size
 }

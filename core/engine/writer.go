@@ -136,10 +136,8 @@ func (w *worker) acknowledge() {
 	if len(w.parked) > 0 {
 		acked = w.parked[0].it.seq - 1
 	}
-	if w.landing != nil {
-		for _, j := range w.landing.jobs {
-			acked = min(acked, j.it.seq-1)
-		}
+	if l := w.landing; l != nil && len(l.jobs) > 0 {
+		acked = min(acked, l.first-1)
 	}
 	w.acked.Store(acked)
 }
