@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,11 @@ import (
 // to, with an instance inside.
 func TestSignalsRestoreTheTerminal(t *testing.T) {
 	program := build(t)
+	// Under nohup the program would inherit that SIGHUP is ignored, and rightly
+	// go on; what is caught here is not ignored there.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(caught) })
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT} {
 		t.Run(s.String(), func(t *testing.T) {
 			state := shortDir(t)
