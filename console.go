@@ -63,13 +63,17 @@ func attached(ctx context.Context, l cli.Launch, client *control.Client) error {
 func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var closed atomic.Bool
+	var closing atomic.Bool // somebody closes the instance, and nobody else may
+	handed := make(chan struct{})
 	var successor *cli.Process
 	var lost error // a handover that left nothing running
 	o := consoleOptions(l, tui.InProcess, i.engine)
 	o.Paths["log"] = logTo
 	o.Handover = func(ctx context.Context) (err error) {
-		closed.Store(true)
+		if !closing.CompareAndSwap(false, true) {
+			return context.Canceled
+		}
+		defer close(handed)
 		if err = i.close(); err == nil {
 			successor, err = cli.Background(ctx, l.Config)
 		}
@@ -82,15 +86,17 @@ func inProcess(ctx context.Context, l cli.Launch, i *instance, logTo string) err
 	}
 	go func() {
 		i.wait(ctx)
-		if !closed.Load() {
+		if !closing.Load() {
 			cancel()
 		}
 	}()
 	_, err := runConsole(ctx, o)
-	if !closed.Load() {
+	if closing.CompareAndSwap(false, true) {
 		farewell(os.Stderr, "stopping the instance: finishing writes and committing …")
 		return errors.Join(err, i.close())
 	}
+	// A signal may have ended the console amid a handover.
+	<-handed
 	if lost != nil {
 		return lost
 	}

@@ -43,10 +43,23 @@ func (a *app) targets() []core.Task {
 			}
 		}
 	}
-	if t := a.selected(); len(out) == 0 && t != nil {
+	if t := a.target(); len(out) == 0 && t != nil {
 		out = append(out, *t)
 	}
 	return out
+}
+
+// target is the task that an action without marks is about: on its own screen
+// the one shown there, which a filter may have taken out of the list since; else
+// the one under the cursor.
+func (a *app) target() *core.Task {
+	if a.screen != screenDetail {
+		return a.selected()
+	}
+	if s := a.feed.snap; s != nil {
+		return s.Task(a.detail.key)
+	}
+	return nil
 }
 
 func (a *app) mark() tea.Cmd {
@@ -123,7 +136,7 @@ func (a *app) onCommandDone(m commandDoneMsg) tea.Cmd {
 			said = append(said, t.Replica+" "+a.glyphs.sep+" "+t.Database+": "+a.outcome(t.Outcome))
 		}
 		for _, w := range r.Warnings {
-			a.notices.add(notice{level: warn, text: w})
+			a.notices.add(notice{level: warn, text: a.spoken(w)})
 		}
 	}
 	if len(said) > 3 {
@@ -177,7 +190,7 @@ func (a *app) askTarget(title, says, do, word string, send func(context.Context,
 	if len(tasks) == 0 {
 		return nil
 	}
-	d := &confirm{head: a.f(title, len(tasks)), says: append(a.listTargets(tasks), "", says)}
+	d := &confirm{head: a.f(title, len(tasks)), tasks: tasks, says: []string{says}}
 	for i := range tasks {
 		if r := tasks[i].WALRetentionS; r > 0 {
 			d.says = append(d.says, a.f(a.text.WALKeeps, span(time.Duration(r)*time.Second)))
@@ -193,26 +206,41 @@ func (a *app) askTarget(title, says, do, word string, send func(context.Context,
 	return a.open(d)
 }
 
-func (a *app) listTargets(tasks []core.Task) []string {
+// leastPair is a width below which a shortened pair of endpoints says nothing.
+const leastPair = 16
+
+// listTargets lists tasks that are to be acted on, each in one line of w cells.
+func (a *app) listTargets(tasks []core.Task, w int) []string {
 	shown := tasks
 	if len(tasks) > 5 {
 		shown = tasks[:4]
 	}
-	var names, pairs []string
-	nameWidth, pairWidth := 0, 0
+	var names, pairs, states []string
+	nameWidth, pairWidth, stateWidth := 0, 0, 0
 	for i := range shown {
 		t := &shown[i]
 		names = append(names, clean(t.Replica)+" "+a.glyphs.sep+" "+clean(t.Database))
 		pairs = append(pairs, a.pair(t.Source, t.Sink))
-		nameWidth, pairWidth = max(nameWidth, width(names[i])), max(pairWidth, width(pairs[i]))
+		states = append(states, a.stateWord(t))
+		nameWidth = max(nameWidth, width(names[i]))
+		pairWidth = max(pairWidth, width(pairs[i]))
+		stateWidth = max(stateWidth, width(states[i]))
+	}
+	room := w - 2 - 3 - stateWidth
+	nameWidth = min(nameWidth, room)
+	if pairWidth = min(pairWidth, room-nameWidth-3); pairWidth < leastPair {
+		pairWidth = 0
 	}
 	var out []string
 	for i := range shown {
-		out = append(out, "  "+names[i]+strings.Repeat(" ", nameWidth-width(names[i])+3)+
-			pairs[i]+strings.Repeat(" ", pairWidth-width(pairs[i])+3)+a.stateWord(&shown[i]))
+		l := a.newLine(w).gap(2).cell(plain, cutMiddle(names[i], nameWidth, a.glyphs.tail), nameWidth, false).gap(3)
+		if pairWidth > 0 {
+			l.cell(plain, cutPair(pairs[i], pairWidth, a.glyphs.tail), pairWidth, false).gap(3)
+		}
+		out = append(out, l.put(plain, states[i]).String())
 	}
 	if rest := len(tasks) - len(shown); rest > 0 {
-		out = append(out, "  "+a.f(a.text.AndMore, rest))
+		out = append(out, a.newLine(w).gap(2).put(plain, a.f(a.text.AndMore, rest)).String())
 	}
 	return out
 }
@@ -264,18 +292,16 @@ func (d *removal) receive(a *app, m replyMsg) tea.Cmd {
 	if res, has := m.value.(*core.Result); has && res != nil {
 		d.deleted, d.kept = a.spokenAll(res.Deleted), a.spokenAll(res.Kept)
 	}
-	d.startle(a)
+	if d.chosen == 1 {
+		d.startle(a) // enter may be on its way; letters of the name do no harm
+	}
 	return nil
 }
 
 func (d *removal) grave() {}
 
 func (d *removal) title(a *app) string {
-	title := a.f(a.text.RemoveTitle, clean(d.id))
-	if more := d.pager.more(a); more != "" {
-		title += " " + a.glyphs.sep + " " + more + " " + a.key("down")
-	}
-	return title
+	return d.pager.titled(a, a.f(a.text.RemoveTitle, clean(d.id)))
 }
 
 func (d *removal) ready() bool { return d.loaded && d.err == nil && d.name.String() == d.id }
@@ -286,14 +312,6 @@ func (d *removal) press(a *app, k tea.KeyMsg) tea.Cmd {
 		a.closeDialog()
 	case "tab", "shift+tab", "left", "right":
 		d.chosen = 1 - d.chosen
-	case "up":
-		d.pager.move(motion{by: -1})
-	case "down":
-		d.pager.move(motion{by: 1})
-	case "pgup":
-		d.pager.move(motion{pages: -1})
-	case "pgdown":
-		d.pager.move(motion{pages: 1})
 	case "enter":
 		if d.chosen == 0 {
 			a.closeDialog()
@@ -304,7 +322,9 @@ func (d *removal) press(a *app, k tea.KeyMsg) tea.Cmd {
 			return a.remove(d.id)
 		}
 	default:
-		d.name.press(k)
+		if !d.pager.press(k.String()) {
+			d.name.press(k)
+		}
 	}
 	return nil
 }

@@ -84,9 +84,6 @@ func TestRemoveWantsTheName(t *testing.T) {
 	if dry != 1 || !c.Requests()[0].(core.RemoveRequest).DryRun {
 		t.Fatalf("requests: %v", c.Requests())
 	}
-	typed(a, "otter") // within the grace time: not heard
-	showsNot(t, a, "otter▌")
-	later(a, graceTime)
 	typed(a, "otte")
 	press(a, "tab", "enter")
 	if len(c.Requests()) != dry {
@@ -100,6 +97,26 @@ func TestRemoveWantsTheName(t *testing.T) {
 	showsNot(t, a, "otter    ")
 	if len(a.dialogs) != 0 {
 		t.Error("the dialog is still open")
+	}
+}
+
+// TestRemoveIsNotAnsweredBeforeItIsRead types the whole name and enter while the
+// instance still looks what would be deleted.
+func TestRemoveIsNotAnsweredBeforeItIsRead(t *testing.T) {
+	a, c := newScene(scene.Failed(), &english, 120, 40)
+	_, look := a.Update(keyMsg("D"))
+	typed(a, "otter")
+	press(a, "tab", "enter")
+	drain(a, look)
+	shows(t, a, "consumer groups")
+	press(a, "enter")
+	if n := len(c.Requests()); n != 1 {
+		t.Fatalf("%d requests: removed by an enter from before", n)
+	}
+	later(a, graceTime)
+	press(a, "enter")
+	if n := len(c.Requests()); n != 2 {
+		t.Fatalf("%d requests: not removed", n)
 	}
 }
 

@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -68,7 +69,8 @@ type app struct {
 	dialogs  []dialog
 	notices  notices
 	pending  map[core.TaskKey]*pendingAction
-	recent   []string // palette entries that were used, the newest first
+	recent   []string          // palette entries that were used, the newest first
+	said     map[string]string // what the instance said, translated
 
 	exit Exit
 }
@@ -107,7 +109,7 @@ func (a *app) setTheme() {
 
 // setLanguage changes every text, among them the columns' titles.
 func (a *app) setLanguage(t *text) {
-	a.text = t
+	a.text, a.said = t, map[string]string{}
 	a.tasks.key = (*core.Task).Key
 	a.tasks.setColumns(a.taskColumns())
 	a.vgroups.key = func(v *core.Vgroup) int32 { return v.ID }
@@ -142,7 +144,7 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case eventsMsg:
 		return a, a.onEvents(m)
 	case detailMsg:
-		a.detail.receive(a, m)
+		a.detail.receive(m)
 	case settingsMsg:
 		a.settings = m
 	case commandDoneMsg:
@@ -162,10 +164,17 @@ func (a *app) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // onKey gives a key to the dialog on top, else to the prompt, else to the
 // action table.
 func (a *app) onKey(k tea.KeyMsg) tea.Cmd {
+	if len(k.Runes) > 1 && k.Type == tea.KeyRunes && !k.Paste {
+		// Keys that came in one packet, as they do over a slow line.
+		var cmds []tea.Cmd
+		for _, r := range k.Runes {
+			cmds = append(cmds, a.onKey(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{r}}))
+		}
+		return tea.Batch(cmds...)
+	}
 	if d := a.dialog(); d != nil {
-		if k.String() == "ctrl+c" {
-			a.closeDialog()
-			return nil
+		if k.Type == tea.KeyCtrlC {
+			return d.press(a, tea.KeyMsg{Type: tea.KeyEsc})
 		}
 		if a.clock().Before(d.deafUntil()) {
 			return nil
@@ -235,12 +244,18 @@ func (a *app) nextPane() tea.Cmd {
 	return nil
 }
 
-// show goes to another screen; esc comes back.
+// show goes to another screen; esc comes back. To one that lies behind it goes
+// back, so that esc never leads in circles.
 func (a *app) show(s screen) {
-	if a.screen != s {
-		a.behind = append(a.behind, a.screen)
-		a.screen = s
+	if a.screen == s {
+		return
 	}
+	if at := slices.Index(a.behind, s); at >= 0 {
+		a.behind = a.behind[:at]
+	} else {
+		a.behind = append(a.behind, a.screen)
+	}
+	a.screen = s
 }
 
 // back undoes the last thing that stands in the way: a message, a filter, the

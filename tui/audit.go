@@ -16,7 +16,7 @@ func (a *app) askVerify() tea.Cmd {
 	if len(tasks) == 0 {
 		return nil
 	}
-	d := &confirm{head: a.f(a.text.VerifyTitle, len(tasks)), says: append(a.listTargets(tasks), "", a.text.VerifySays)}
+	d := &confirm{head: a.f(a.text.VerifyTitle, len(tasks)), tasks: tasks, says: []string{a.text.VerifySays}}
 	d.buttons = []button{a.cancel(), {label: a.text.VerifyDo, run: func() tea.Cmd {
 		a.closeDialog()
 		return a.request(tasks, a.text.Verifying, func(ctx context.Context, id string, dbs []string) (*core.Result, error) {
@@ -34,7 +34,7 @@ func (a *app) askRepair() tea.Cmd {
 	if len(tasks) == 0 {
 		return nil
 	}
-	d := &confirm{head: a.f(a.text.RepairTitle, len(tasks)), says: append(a.listTargets(tasks), "", a.text.RepairSays)}
+	d := &confirm{head: a.f(a.text.RepairTitle, len(tasks)), tasks: tasks, says: []string{a.text.RepairSays}}
 	gaps, wins := map[string]bool{}, map[string]bool{}
 	for i := range tasks {
 		t := &tasks[i]

@@ -52,7 +52,7 @@ func (d *detailScreen) pull(a *app) tea.Cmd {
 	}
 }
 
-func (d *detailScreen) receive(_ *app, m detailMsg) {
+func (d *detailScreen) receive(m detailMsg) {
 	if m.key != d.key {
 		return // of a task that is no longer shown
 	}
@@ -67,19 +67,19 @@ func (d *detailScreen) view(a *app, w, h int) []string {
 	if d.got == nil {
 		say, tok := a.text.Connecting, dim
 		if d.err != nil {
-			say, tok = clean(d.err.Error()), bad
+			say, tok = a.spoken(d.err.Error()), bad
 		}
 		return []string{a.rule(w, title, "", true), "", a.newLine(w).gap(3).put(tok, say).String()}
 	}
-	t := &d.got.Task
-	if s := a.feed.snap; s != nil && s.Task(d.key) != nil {
-		t = s.Task(d.key) // as fresh as the other screens
+	t := a.target() // as fresh as the other screens
+	if t == nil {
+		return []string{a.rule(w, title, "", true), "", a.newLine(w).gap(3).put(warn, a.text.TaskGone).String()}
 	}
 	head := a.taskFacts(t, w, 3)
 	body := d.pager.view(d.text(a, t, w), h-1-len(head))
 	facts := d.pager.more(a)
 	if d.err != nil {
-		facts = cut(clean(d.err.Error()), w/2, a.glyphs.tail)
+		facts = cut(a.spoken(d.err.Error()), w/2, a.glyphs.tail)
 	}
 	return append(append([]string{a.rule(w, title, facts, true)}, head...), body...)
 }
@@ -117,7 +117,7 @@ func (d *detailScreen) text(a *app, t *core.Task, w int) []string {
 	for i := len(d.got.DDL) - 1; i >= 0; i-- {
 		e := &d.got.DDL[i]
 		out = append(out, a.newLine(w).gap(2).cell(dim, a.moment(e.At), 12, false).gap(2).
-			cell(dim, "vg "+strconv.Itoa(int(e.Vgroup)), 7, false).gap(1).put(plain, clean(e.Text)).String())
+			cell(dim, a.f(a.text.VgroupIs, e.Vgroup), 9, false).gap(1).put(plain, clean(e.Text)).String())
 	}
 	return out
 }
@@ -217,7 +217,7 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 		{a.text.Group, clean(t.Group), plain},
 		{a.text.Precision, clean(t.Precision), plain},
 		{a.text.Databases, clean(dbs), plain},
-		{a.text.Declared, string(r.Origin), plain},
+		{a.text.Declared, a.text.Via[string(r.Origin)], plain},
 		{a.text.StartFrom, r.StartFrom, plain},
 		{a.text.NewDatabases, a.newDatabases(r), plain},
 		{a.text.CreateDatabases, a.yes(r.CreateDatabases), plain},

@@ -6,6 +6,8 @@ import (
 
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
+
+	"tdreplica/core"
 )
 
 // graceTime is how long a dialog that opened by itself ignores keys: what was
@@ -176,13 +178,15 @@ func walk(k string, chosen, n int) (int, bool) {
 type confirm struct {
 	grace
 	head    string
+	tasks   []core.Task // what it is about, if it is about tasks
 	says    []string
 	buttons []button
 	chosen  int
-	busy    string // what is being waited for; keys only cancel
+	busy    string // what is being waited for: it cannot be left any more
+	pager   pager  // of what it says, in a low window
 }
 
-func (d *confirm) title(*app) string { return d.head }
+func (d *confirm) title(a *app) string { return d.pager.titled(a, d.head) }
 
 func (d *confirm) press(a *app, k tea.KeyMsg) tea.Cmd {
 	key := k.String()
@@ -198,21 +202,27 @@ func (d *confirm) press(a *app, k tea.KeyMsg) tea.Cmd {
 		a.closeDialog()
 	case "enter":
 		return d.buttons[d.chosen].run()
+	default:
+		d.pager.press(key)
 	}
 	return nil
 }
 
-func (d *confirm) body(a *app, w, _ int) []string {
+func (d *confirm) body(a *app, w, h int) []string {
 	var out []string
+	if len(d.tasks) > 0 {
+		out = append(a.listTargets(d.tasks, w), "")
+	}
 	for _, s := range d.says {
 		for _, r := range wrap(s, w) {
 			out = append(out, a.newLine(w).put(plain, r).String())
 		}
 	}
+	out = append(d.pager.view(out, min(len(out), h-2)), "")
 	if d.busy != "" {
-		return append(out, "", a.newLine(w).put(accent, d.busy).String())
+		return append(out, a.newLine(w).put(accent, d.busy).String())
 	}
-	return append(out, "", a.buttonRow(d.buttons, d.chosen, w))
+	return append(out, a.buttonRow(d.buttons, d.chosen, w))
 }
 
 // cancel is the choice that does nothing.

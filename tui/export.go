@@ -122,7 +122,7 @@ func (d *writer) press(a *app, k tea.KeyMsg) tea.Cmd {
 		}
 		path := d.path.String()
 		a.closeDialog()
-		return func() tea.Msg { return a.save(path, data) }
+		return a.save(path, data)
 	default:
 		d.path.press(k)
 	}
@@ -140,15 +140,18 @@ func (d *writer) body(a *app, w, _ int) []string {
 }
 
 // save writes a new file that only its owner can read. It never replaces one.
-func (a *app) save(path string, data []byte) tea.Msg {
-	full, err := filepath.Abs(path)
-	if err == nil {
-		err = writeNew(full, data)
+func (a *app) save(path string, data []byte) tea.Cmd {
+	text, clock := a.text, a.clock
+	return func() tea.Msg {
+		full, err := filepath.Abs(path)
+		if err == nil {
+			err = writeNew(full, data)
+		}
+		if err != nil {
+			return noticeMsg{level: bad, text: fmt.Sprintf(text.WriteFailed, err)}
+		}
+		return noticeMsg{level: ok, text: fmt.Sprintf(text.Written, size(int64(len(data))), full), until: clock().Add(2 * noticeTime)}
 	}
-	if err != nil {
-		return noticeMsg{level: bad, text: fmt.Sprintf(a.text.WriteFailed, err)}
-	}
-	return noticeMsg{level: ok, text: fmt.Sprintf(a.text.Written, size(int64(len(data))), full), until: a.clock().Add(2 * noticeTime)}
 }
 
 func writeNew(path string, data []byte) error {
@@ -162,6 +165,9 @@ func writeNew(path string, data []byte) error {
 
 // export is the data of the screen: all of it, not only what is in sight.
 func (a *app) export(ext string) ([]byte, error) {
+	if a.screen == screenDetail && (a.detail.got == nil || a.target() == nil) {
+		return nil, errors.New(a.text.NoData)
+	}
 	switch ext {
 	case ".json":
 		b, err := json.MarshalIndent(a.exported(), "", "  ")
@@ -175,9 +181,7 @@ func (a *app) export(ext string) ([]byte, error) {
 	case a.screen == screenInfo, a.screen == screenDetail && ext == ".txt":
 		return []byte(ansi.Strip(strings.Join(a.pageText(), "\n")) + "\n"), nil
 	case a.screen == screenDetail:
-		if t := a.selected(); t != nil {
-			rows = records(a.tasks.cols, []*core.Task{t})
-		}
+		rows = records(a.tasks.cols, []*core.Task{a.target()})
 	case a.screen == screenEvents || a.focus == paneEvents:
 		rows = append(rows, []string{"at", "level", "kind", "replica", "database", "via", "user", "text"})
 		for _, e := range a.log.rows {
@@ -204,10 +208,7 @@ func (a *app) pageText() []string {
 	if a.screen == screenInfo {
 		return a.infoText(200)
 	}
-	if d := &a.detail; d.got != nil {
-		return d.text(a, &d.got.Task, 160)
-	}
-	return nil
+	return a.detail.text(a, a.target(), 160)
 }
 
 func records[R any](cols []column[R], rows []*R) [][]string {

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -37,6 +38,8 @@ func (f *form) press(a *app, k tea.KeyMsg) tea.Cmd {
 	case key == "esc":
 		a.closeDialog()
 	case f.busy:
+	case key == "enter" && f.at == 5:
+		f.at = 7 // what was typed is not to be lost by one enter too many
 	case key == "tab" || key == "down" || key == "enter" && f.at < 6:
 		f.at = (f.at + 1) % 8
 	case key == "shift+tab" || key == "up":
@@ -59,12 +62,8 @@ func (f *form) endpoints() (source, sink core.Endpoint) {
 	v := func(i int) string { return f.fields[i].String() }
 	source = core.Endpoint{URL: v(0), User: v(1), Password: v(2)}
 	sink = core.Endpoint{URL: v(3), User: v(4), Password: v(5)}
-	if sink.User == "" {
-		sink.User = source.User
-		if sink.Password == "" {
-			sink.Password = source.Password
-		}
-	}
+	sink.User = cmp.Or(sink.User, source.User)
+	sink.Password = cmp.Or(sink.Password, source.Password)
 	return source, sink
 }
 
@@ -140,26 +139,27 @@ func (f *form) body(a *app, w, h int) []string {
 // that can be replicated.
 type picker struct {
 	grace
-	req    core.StartRequest
-	found  []core.Candidate
-	chosen map[string]bool
-	here   []string // databases that the replica has already
-	all    bool     // every database, and new ones as they appear
-	create bool     // databases that the sink lacks are created there
-	at     int      // 0 all, 1 create, then the databases
-	loaded bool
-	err    error
+	req     core.StartRequest
+	found   []core.Candidate
+	chosen  map[string]bool
+	here    []string // databases that the replica has already
+	all     bool     // every database, and new ones as they appear
+	create  bool     // databases that the sink lacks are created there
+	created bool     // as it is with the replica so far
+	at      int      // 0 all, 1 create, then the databases
+	loaded  bool
+	err     error
 }
 
 // openAdd picks databases to add to the selected task's replica.
 func (a *app) openAdd() tea.Cmd {
-	t := a.selected()
+	t := a.target()
 	if t == nil {
 		return nil
 	}
 	p := &picker{req: core.StartRequest{ID: t.Replica}}
 	if r := a.feed.snap.Replica(t.Replica); r != nil {
-		p.create = r.CreateDatabases
+		p.create, p.created = r.CreateDatabases, r.CreateDatabases
 	}
 	for i := range a.feed.snap.Tasks {
 		if a.feed.snap.Tasks[i].Replica == t.Replica {
@@ -190,6 +190,15 @@ func (p *picker) take(found []core.Candidate) {
 	p.at = min(2, len(found)+1)
 }
 
+// first is the first choice: a replica that is extended has been asked already
+// whether it takes every database.
+func (p *picker) first() int {
+	if p.req.ID != "" {
+		return 1
+	}
+	return 0
+}
+
 // fit reports whether a database can be chosen. One that only the sink lacks
 // can once it is to be created there.
 func (p *picker) fit(c *core.Candidate) bool {
@@ -211,11 +220,13 @@ func (p *picker) press(a *app, k tea.KeyMsg) tea.Cmd {
 	case "esc", "q":
 		a.closeDialog()
 	case "up", "k":
-		p.at = max(0, p.at-1)
+		p.at = max(p.first(), p.at-1)
 	case "down", "j", "tab":
 		p.at = min(len(p.found)+1, p.at+1)
 	case " ", "x":
-		p.toggle()
+		if p.loaded && p.err == nil {
+			p.toggle()
+		}
 	case "enter":
 		return p.start(a)
 	}
@@ -225,7 +236,7 @@ func (p *picker) press(a *app, k tea.KeyMsg) tea.Cmd {
 func (p *picker) toggle() {
 	switch p.at {
 	case 0:
-		p.all = !p.all && p.req.ID == ""
+		p.all = !p.all
 	case 1:
 		p.create = !p.create
 		for i := range p.found {
@@ -240,19 +251,24 @@ func (p *picker) toggle() {
 	}
 }
 
+// databases are the names of those chosen; none stands for all.
+func (p *picker) databases() (names []string) {
+	for i := range p.found {
+		if db := p.found[i].Database; p.chosen[db] && !p.all {
+			names = append(names, db)
+		}
+	}
+	return names
+}
+
 // start creates or extends the replica with what was chosen.
 func (p *picker) start(a *app) tea.Cmd {
 	req := p.req
 	req.Actor = a.actor()
-	if p.create {
+	if p.create != p.created {
 		req.Options.CreateDatabases = &p.create
 	}
-	for i := range p.found {
-		if db := p.found[i].Database; p.chosen[db] && !p.all {
-			req.Databases = append(req.Databases, db)
-		}
-	}
-	if !p.loaded || len(req.Databases) == 0 && !p.all {
+	if req.Databases = p.databases(); !p.loaded || len(req.Databases) == 0 && !p.all {
 		return nil
 	}
 	a.dialogs = nil
@@ -282,9 +298,13 @@ func (p *picker) body(a *app, w, h int) []string {
 		l.selected = p.at == i
 		return l.put(accent, a.box01(on)).gap(1).put(plain, label).String()
 	}
-	out := []string{option(0, p.all, a.text.PickAll), option(1, p.create, a.text.PickCreate), "",
+	var out []string
+	if p.first() == 0 {
+		out = append(out, option(0, p.all, a.text.PickAll))
+	}
+	out = append(out, option(1, p.create, a.text.PickCreate), "",
 		a.newLine(w).gap(4).cell(dim, a.text.Col.Database, 16, false).gap(1).cell(dim, a.text.CountVgroupsHead, 7, true).
-			gap(2).put(dim, a.text.Col.Note).String()}
+			gap(2).put(dim, a.text.Col.Note).String())
 	// What does not fit in its row is said below, of the database that is chosen.
 	var more []string
 	if i := p.at - 2; i >= 0 && i < len(p.found) {
@@ -301,7 +321,11 @@ func (p *picker) body(a *app, w, h int) []string {
 		out = append(out, p.row(a, i, w))
 	}
 	out = append(out, more...)
-	return append(out, "", a.newLine(w).put(dim, a.text.PickHelp).String())
+	help, tok := a.text.PickHelp, dim
+	if !p.all && len(p.databases()) == 0 {
+		help, tok = a.text.PickNone, plain
+	}
+	return append(out, "", a.newLine(w).put(tok, help).String())
 }
 
 // pickerNote is where the notes begin in a picker's rows.

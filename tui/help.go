@@ -35,14 +35,17 @@ func (d *helpBox) title(a *app) string {
 }
 
 func (d *helpBox) press(a *app, k tea.KeyMsg) tea.Cmd {
+	if d.pager.press(k.String()) {
+		return nil
+	}
 	switch k.String() {
-	case "up", "k":
+	case "k":
 		d.pager.move(motion{by: -1})
-	case "down", "j":
+	case "j":
 		d.pager.move(motion{by: 1})
-	case "pgup", "ctrl+b":
+	case "ctrl+b":
 		d.pager.move(motion{pages: -1})
-	case "pgdown", "ctrl+f", " ":
+	case "ctrl+f", " ":
 		d.pager.move(motion{pages: 1})
 	case "home", "g":
 		d.pager.move(motion{toTop: true})

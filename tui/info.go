@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -55,7 +56,7 @@ func (a *app) infoText(w int) []string {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		f = append(f, fact{clean(name), clean(a.opt.Paths[name]), plain})
+		f = append(f, fact{cmp.Or(a.text.Path[name], clean(name)), clean(a.opt.Paths[name]), plain})
 	}
 	out := append(a.pairs(f, w), "")
 	out = append(out, a.heading(a.text.Configuration))

@@ -42,7 +42,21 @@ var phrases = sync.OnceValue(func() []phrase {
 var errorCode = regexp.MustCompile(` \[0x[0-9A-F]{4}\]$`)
 
 // spoken is what the instance says, in the language of the console.
-func (a *app) spoken(s string) string { return a.text.translate(clean(s)) }
+func (a *app) spoken(s string) string {
+	out, known := a.said[s]
+	if !known {
+		if len(a.said) >= saidKept {
+			clear(a.said)
+		}
+		out = a.text.translate(clean(s))
+		a.said[s] = out
+	}
+	return out
+}
+
+// saidKept is how many translations are remembered: a frame shows the same
+// notes as the one before, and each takes a fraction of a millisecond.
+const saidKept = 1000
 
 // brief is what the instance says in about w cells. It begins with what was
 // being done, and ends with the cause and what to do about it: what was being

@@ -20,6 +20,23 @@ func (p *pager) move(m motion) {
 	p.top = max(0, min(p.top, last))
 }
 
+// press moves by a key that moves lines, and reports whether it was one.
+func (p *pager) press(k string) bool {
+	m, moves := map[string]motion{"up": {by: -1}, "down": {by: 1}, "pgup": {pages: -1}, "pgdown": {pages: 1}}[k]
+	if moves {
+		p.move(m)
+	}
+	return moves
+}
+
+// titled is a dialog's title, with how much is below and the key for it.
+func (p *pager) titled(a *app, title string) string {
+	if more := p.more(a); more != "" {
+		title += " " + a.glyphs.sep + " " + more + " " + a.key("down")
+	}
+	return title
+}
+
 // view is the part of the text that is on the screen.
 func (p *pager) view(text []string, h int) []string {
 	p.lines, p.page = len(text), h

@@ -46,7 +46,7 @@ type Options struct {
 	// Handover gives the instance of this process to a background one. It is
 	// nil where that is not possible.
 	Handover func(ctx context.Context) error
-	Paths    map[string]string // for the info screen: name → path
+	Paths    map[string]string // for the info screen: socket, configuration, log → path
 	User     string            // the login name, for the events
 	In       io.Reader         // nil: the terminal
 	Out      io.Writer         // nil: the terminal

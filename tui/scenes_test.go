@@ -114,7 +114,6 @@ var scenes = []struct {
 	{"failed", scene.Failed, nil},
 	{"remove", scene.Failed, func(a *app, _ *scene.Controller) {
 		press(a, "D")
-		later(a, graceTime)
 		typed(a, "otte")
 	}},
 	{"form", scene.TwoWay, func(a *app, _ *scene.Controller) {

@@ -39,11 +39,17 @@ func (a *app) apply() {
 		return
 	}
 	rows := make([]*core.Task, 0, len(snap.Tasks))
+	marks := map[core.TaskKey]bool{} // without those of tasks that are gone
 	for i := range snap.Tasks {
-		if t := &snap.Tasks[i]; a.filter.task(t) {
+		t := &snap.Tasks[i]
+		if a.filter.task(t) {
 			rows = append(rows, t)
 		}
+		if a.tasks.marks[t.Key()] {
+			marks[t.Key()] = true
+		}
 	}
+	a.tasks.marks = marks
 	a.tasks.setNatural(rows, func(x, y *core.Task) int {
 		return cmp.Or(rank(x)-rank(y), strings.Compare(x.Replica, y.Replica), x.Number-y.Number)
 	})

@@ -9,8 +9,9 @@ import (
 )
 
 // text is the catalogue: every word that the console shows. Notes and events
-// come from the instance, in English, and are translated part by part. A test holds both languages
-// against each other: no text is missing, formats take the same values.
+// come from the instance, in English, and are translated part by part. A test
+// holds both languages against each other: no text is missing, formats take the
+// same values.
 type text struct {
 	Col struct {
 		Replica, Task, Pair, Source, Sink, Database, State, Diff, Lag, Rate, ETA, Since, History, Note string
@@ -28,7 +29,8 @@ type text struct {
 	EmptyHow    []string // what n, tab and enter do there
 	Phrase      []string // parts of what an instance says, {1} for what differs
 
-	Via map[string]string // where an event's actor came from
+	Via  map[string]string // where an event's actor came from, and a replica
+	Path map[string]string // what the paths of the info screen are
 
 	CatchingUp, CaughtUp, Idle, Comma, Up, ReadOnly, WorstLag, CountTasks                 string
 	TasksTitle, Marked, SortNeed, SortVgroup, SortTitle, SortedBy, Filtered               string
@@ -48,10 +50,10 @@ type text struct {
 	QuitDemo, QuitDemoDo, HandingOver                                                     string
 	FormTitle, FormHelp, User, Password, SameAsSource, Inspecting, Next                   string
 	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere                 string
-	PickOnlySink, PickWillCreate, Creating                                                string
+	PickOnlySink, PickWillCreate, PickNone, Creating                                      string
 	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string
 	Totals, TotalsAre, Retries, QueueName, Workers, AutoWorkers, LastCommit, Quarantined  string
-	Conflicts, ConflictsAre, BothSides, HoldWAL, HoldWALIs                                string
+	Conflicts, ConflictsAre, BothSides, HoldWAL, HoldWALIs, TaskGone, VgroupIs            string
 	Warning, ReadBy, Topic, Group, Precision, Databases, AllOfThem, Except, Declared      string
 	Undeclared, MaxRate, StartFrom, NewDatabases, EverySpan, CreateDatabases, TwoWay      string
 	Limits, LimitsAre, Yes, No, Chart15, ChartLag15, Chart24, ChartLag24                  string

@@ -47,6 +47,9 @@ func (a *app) frame() []string {
 		}
 	}
 	a.lay = arrange(a.h, len(banner), len(notice), ntasks, nvgroups)
+	if a.focus == paneEvents && a.lay.events.h < 2 {
+		a.focus = paneTasks // what cannot be seen must not have the keys
+	}
 	lines := make([]string, 0, a.h)
 	lines = append(lines, a.header(a.w))
 	lines = append(lines, banner...)
@@ -115,7 +118,7 @@ func (a *app) taskPane(w, h int, stale bool) []string {
 	}
 	sorted := a.text.SortNeed
 	if c := a.tasks.column(a.tasks.sortBy); c != nil {
-		sorted = strings.ToLower(c.title)
+		sorted = strings.ToLower(c.name())
 	}
 	facts := a.text.SortedBy + " " + sorted
 	if !a.filter.empty() {
@@ -182,10 +185,10 @@ func (a *app) banner(w int) []string {
 	case f.err != nil:
 		l.put(bad, a.glyphs.warn).gap(1)
 		if f.snap == nil {
-			l.put(bad, a.f(a.text.NoAnswer, clean(f.err.Error())))
+			l.put(bad, a.f(a.text.NoAnswer, a.spoken(f.err.Error())))
 		} else {
 			l.put(bad, a.f(a.text.LostFor, wholeSpan(f.age(a.now)), a.clockText(f.snap.At)))
-			l.put(dim, " "+a.glyphs.sep+" "+clean(f.err.Error()))
+			l.put(dim, " "+a.glyphs.sep+" "+a.spoken(f.err.Error()))
 		}
 	case f.paused && f.snap != nil:
 		l.put(warn, a.glyphs.warn+" "+a.f(a.text.PausedFor, wholeSpan(f.age(a.now)), a.clockText(f.snap.At)))
