@@ -180,6 +180,8 @@ func (e *Engine) failed(verb, id string, by core.Actor, err error) {
 
 // persist writes tasks at once: what an operator was told is so after a crash.
 func (e *Engine) persist(tasks []*task) error {
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	recs := make([]store.Task, 0, len(tasks))
 	now := e.clock.Now()
 	for _, t := range tasks {

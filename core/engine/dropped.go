@@ -29,7 +29,7 @@ func (t *task) noteDropped(suid int64) {
 	defer t.mu.Unlock()
 	if suid != 0 && !slices.Contains(t.rec.Dropped, suid) {
 		t.rec.Dropped = appendBounded(t.rec.Dropped, suid)
-		t.unsavedNotes = true
+		t.notes++
 	}
 }
 
@@ -45,7 +45,7 @@ func (t *task) noteAltered(s *raw.SuperTable) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rec.Altered = appendBounded(t.rec.Altered, store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion})
-	t.unsavedNotes = true
+	t.notes++
 }
 
 // appendBounded forgets the oldest beyond maxDropped.

@@ -27,7 +27,7 @@ func (t *task) expectEcho(m *core.Message, table string, before int64) {
 	t.rec.Echoes = append(t.rec.Echoes, store.Echo{
 		Vgroup: m.Vgroup, Table: table, Announced: m.Offset, Before: before, At: t.e.clock.Now(),
 	})
-	t.unsavedNotes = true
+	t.notes++
 }
 
 // takeEcho reports whether the drop in this message was announced.
@@ -37,7 +37,7 @@ func (t *task) takeEcho(m *core.Message, table string) bool {
 	for i := range t.rec.Echoes {
 		if e := &t.rec.Echoes[i]; e.Vgroup == m.Vgroup && e.Table == table && e.Swallowed == 0 {
 			e.Swallowed = m.Offset
-			t.unsavedNotes = true
+			t.notes++
 			return true
 		}
 	}
@@ -56,20 +56,29 @@ func (t *task) echoDue(vgroup int32, table string) bool {
 // saveNotes brings the notes to disk. It must succeed before an offset is
 // committed.
 func (t *task) saveNotes() error {
-	t.mu.Lock()
-	unsaved := t.unsavedNotes
-	t.unsavedNotes = false
-	t.mu.Unlock()
-	if !unsaved {
+	if _, saved := t.unsaved(); saved {
 		return nil
 	}
-	err := t.e.store.PutTasks(t.keep(t.e.clock.Now()))
-	if err != nil {
-		t.mu.Lock()
-		t.unsavedNotes = true
-		t.mu.Unlock()
+	t.e.writing.Lock()
+	defer t.e.writing.Unlock()
+	notes, saved := t.unsaved()
+	if saved {
+		return nil // by another worker
 	}
-	return err
+	if err := t.e.store.PutTasks(t.keep(t.e.clock.Now())); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.saved = notes
+	return nil
+}
+
+// unsaved counts the changes of the notes, and reports whether all are on disk.
+func (t *task) unsaved() (notes uint64, saved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.notes, t.saved == t.notes
 }
 
 // passedEchoes forgets the drops that a committed offset has passed.
@@ -99,5 +108,7 @@ func (t *task) keepEchoes(keep func(store.Echo) bool) {
 	defer t.mu.Unlock()
 	before := len(t.rec.Echoes)
 	t.rec.Echoes = slices.DeleteFunc(t.rec.Echoes, func(e store.Echo) bool { return !keep(e) })
-	t.unsavedNotes = t.unsavedNotes || len(t.rec.Echoes) != before
+	if len(t.rec.Echoes) != before {
+		t.notes++
+	}
 }

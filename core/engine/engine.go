@@ -82,9 +82,10 @@ type Engine struct {
 	abort    context.CancelFunc
 	hard     context.Context // ends with abort; every endpoint call is below it
 	wg       sync.WaitGroup  // supervisors and discoverers
-	// flushing keeps a flush from writing tasks of a replica that is being
-	// deleted.
-	flushing sync.Mutex
+	// writing is held from before tasks are taken down until they are on disk: an
+	// older record must not replace a newer one, whose notes a commit relies on, nor
+	// one of a replica come back that is being deleted.
+	writing sync.Mutex
 
 	mu       sync.Mutex
 	replicas map[string]*replica
@@ -293,8 +294,8 @@ func (e *Engine) tick(now time.Time) {
 // flush writes events and tasks that changed. Numbers alone wait for a full
 // flush; a change of state does not.
 func (e *Engine) flush(full bool) error {
-	e.flushing.Lock()
-	defer e.flushing.Unlock()
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	err := e.events.flush(e.store)
 	var recs []store.Task
 	var flushed []*task

@@ -168,7 +168,8 @@ func (t *task) readPlain(err error) bool {
 func (t *task) bySQL() {
 	t.mu.Lock()
 	if !t.rec.BySQL {
-		t.rec.BySQL, t.unsavedNotes = true, true
+		t.rec.BySQL = true
+		t.notes++
 	}
 	p := t.pump
 	t.mu.Unlock()

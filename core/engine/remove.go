@@ -79,8 +79,8 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 
 // forget deletes a replica whose tasks have ended.
 func (e *Engine) forget(r *replica) error {
-	e.flushing.Lock()
-	defer e.flushing.Unlock()
+	e.writing.Lock()
+	defer e.writing.Unlock()
 	if err := e.store.DeleteReplica(r.rec.ID); err != nil {
 		return err
 	}

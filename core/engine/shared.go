@@ -192,7 +192,7 @@ func (t *task) forgetNotes(vgroup int32, from int64) {
 	if from == core.Unknown {
 		t.tagged, t.missed = nil, nil // recognising what another member has read would leave out what is to be done about it
 	}
-	t.unsavedNotes = true
+	t.notes++
 }
 
 // release lets go of a message if its vgroup has moved away.

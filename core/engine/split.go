@@ -60,7 +60,7 @@ func (t *task) inherit(pl *plan, a core.Assignment, stored int64, gone []int32) 
 	t.meter.inherit(a.Vgroup, old)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unsavedNotes = true
+	t.notes++
 	t.rec.Shared = with(t.rec.Shared, a.Vgroup, a.End)
 	for _, e := range t.rec.Echoes {
 		if e.Vgroup == old {
@@ -89,7 +89,8 @@ func (t *task) bury(gone []int32) {
 	t.keepEchoes(func(e store.Echo) bool { return !slices.Contains(gone, e.Vgroup) })
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unsavedNotes, t.urgent = true, true
+	t.urgent = true
+	t.notes++
 	maps.DeleteFunc(t.rec.Samples, func(vg int32, _ []store.Sample) bool { return slices.Contains(gone, vg) })
 	for _, m := range []map[int32]int64{t.rec.Rewinds, t.rec.Announced, t.rec.Shared} {
 		maps.DeleteFunc(m, func(vg int32, _ int64) bool { return slices.Contains(gone, vg) })

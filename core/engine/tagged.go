@@ -123,7 +123,7 @@ func (w *worker) tagsWereSet(m *core.Message, from int64) {
 	t.mu.Lock()
 	if at, ok := t.rec.Rewinds[m.Vgroup]; !ok || from < at {
 		t.rec.Rewinds = with(t.rec.Rewinds, m.Vgroup, from)
-		t.unsavedNotes = true
+		t.notes++
 	}
 	t.mu.Unlock()
 	t.meter.owes(m.Vgroup, from)
@@ -135,7 +135,7 @@ func (t *task) tagsAnnounced(vgroup int32, from int64) {
 	defer t.mu.Unlock()
 	if _, ok := t.rec.Announced[vgroup]; !ok {
 		t.rec.Announced = with(t.rec.Announced, vgroup, from)
-		t.unsavedNotes = true
+		t.notes++
 	}
 }
 
@@ -147,7 +147,7 @@ func (t *task) takeAnnounced(vgroup int32) int64 {
 		return core.Unknown
 	}
 	delete(t.rec.Announced, vgroup)
-	t.unsavedNotes = true
+	t.notes++
 	return from
 }
 
@@ -322,7 +322,7 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	for vg, from := range rewinds {
 		reread[vg] = t.meter.rewind(vg, from)
 	}
-	if err := t.e.store.PutTasks(t.keep(t.e.clock.Now())); err != nil {
+	if err := t.e.persist([]*task{t}); err != nil {
 		return err
 	}
 	if err := p.plan.catalog.DropGroup(ctx, p.plan.topic, p.plan.group); err != nil {

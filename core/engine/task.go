@@ -57,9 +57,9 @@ type task struct {
 	audited *auditRun // the last verify or repair; nil: none since the instance started
 	auditAt int       // its place in it
 	urgent  bool      // to be persisted with the next flush, whatever kind it is
-	// unsavedNotes says that the notes in rec (Echoes and those below them)
-	// differ from what is on disk.
-	unsavedNotes bool
+	// notes counts the changes of the notes in rec (Echoes and those below them),
+	// saved how many of these are on disk.
+	notes, saved uint64
 	// reread is up to where vgroups had been applied that are read again.
 	reread map[int32]int64
 	// tagged are fingerprints of the last changes of tags that were read; missed
