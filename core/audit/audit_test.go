@@ -170,6 +170,32 @@ func TestEveryDifferenceIsFoundAndMended(t *testing.T) {
 	})
 }
 
+// TestValuesOfAnAddedColumn: what the sink's rows have no column for is written
+// when a repair has added it, and no sooner is it said that the sides are equal.
+func TestValuesOfAnAddedColumn(t *testing.T) {
+	for _, exact := range []bool{false, true} {
+		source := newFake(false)
+		source.children["t"], source.children["u"] = map[key]value{}, map[key]value{}
+		for i := range int64(20) {
+			v := fmt.Sprint(i)
+			source.put("t", key{i, i}, &v)
+			source.put("u", key{i, i}, nil)
+		}
+		sink := source.clone()
+		sink.columns = sink.columns[:2]
+		for k := range sink.children["t"] {
+			sink.children["t"][k] = nil
+		}
+		if d := run(t, source, sink, exact, nil); d.State != core.AuditDifferent || d.Differences[core.OtherSchema] != 1 || len(d.Differences) != 1 {
+			t.Errorf("exact %v: %+v", exact, d)
+		}
+		d := run(t, source, sink, exact, &Repair{})
+		if content(source) != content(sink) || d.State != core.AuditEqual || d.Written != 20 || d.Tables != 2 {
+			t.Errorf("exact %v: %+v\nsource:\n%ssink:\n%s", exact, d, content(source), content(sink))
+		}
+	}
+}
+
 // TestRowsAreKeptUnlessToldOtherwise repairs without deleting.
 func TestRowsAreKeptUnlessToldOtherwise(t *testing.T) {
 	source := newFake(false)
@@ -181,6 +207,46 @@ func TestRowsAreKeptUnlessToldOtherwise(t *testing.T) {
 	delete(sink.children["t"], key{1, 1})
 	d := run(t, source, sink, false, &Repair{})
 	if len(sink.children["t"]) != 2 || d.Written != 1 || d.Deleted != 0 || d.Differences[core.ExtraRow] != 1 || d.State != core.AuditDifferent {
+		t.Errorf("%+v\n%s", d, content(sink))
+	}
+}
+
+// TestDeletesSpareWhatMoves: between rows that only the sink has lies one that is
+// written again and again. The others are deleted, and it is not.
+func TestDeletesSpareWhatMoves(t *testing.T) {
+	source := newFake(false)
+	source.children["t"] = map[key]value{}
+	sink := source.clone()
+	for i := range int64(3) {
+		sink.put("t", key{i, i}, nil)
+	}
+	looks := 0
+	settle := func(context.Context) error {
+		looks++
+		if _, there := sink.children["t"][key{1, 1}]; there {
+			v := fmt.Sprint("at look ", looks)
+			sink.put("t", key{1, 1}, &v)
+		}
+		return nil
+	}
+	repair := &Repair{DeleteExtra: true, Open: func(context.Context) (Writer, error) { return writer{sink}, nil }}
+	d := New(Options{Database: "d", Source: source, Sink: sink, Precision: "ms", Settle: settle, Repair: repair}).Run(t.Context())
+	if len(sink.children["t"]) != 1 || d.Deleted != 2 || d.Undecided != 1 {
+		t.Errorf("%+v\n%s", d, content(sink))
+	}
+}
+
+// TestADeleteRestoresTheRowsOfItsTime: a delete takes all rows of a time, also the
+// right ones. They are there again before anything else is looked at.
+func TestADeleteRestoresTheRowsOfItsTime(t *testing.T) {
+	source := newFake(true)
+	source.children["t"] = map[key]value{}
+	for n := range int64(20) { // more than a page
+		source.put("t", key{5, n}, nil)
+	}
+	sink := source.clone()
+	sink.put("t", key{5, 99}, nil)
+	if d := run(t, source, sink, false, &Repair{DeleteExtra: true}); content(source) != content(sink) || d.Deleted != 1 || d.Written != 0 {
 		t.Errorf("%+v\n%s", d, content(sink))
 	}
 }

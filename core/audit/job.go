@@ -59,6 +59,9 @@ type Job struct {
 	sides  [2]Side // source, sink
 	writer Writer  // opened with the first write
 	page   int     // rows of a table that are read at once
+	// scanned are the columns that the rows of a table have been compared by; what
+	// is not there was not compared.
+	scanned map[string]map[string]bool
 
 	mu  sync.Mutex
 	doc core.DatabaseAudit
@@ -66,7 +69,7 @@ type Job struct {
 
 // New prepares a job.
 func New(o Options) *Job {
-	return &Job{opts: o, sides: [2]Side{o.Source, o.Sink}, page: pageRows, doc: Waiting(o.Database)}
+	return &Job{opts: o, sides: [2]Side{o.Source, o.Sink}, page: pageRows, scanned: map[string]map[string]bool{}, doc: Waiting(o.Database)}
 }
 
 // Waiting is the account of a database whose turn has not come.
@@ -137,8 +140,6 @@ func (j *Job) run(ctx context.Context) (*findings, error) {
 		if err = j.repair(ctx, found, suspects); err != nil || j.opts.Repair.DryRun {
 			break
 		}
-		// A table that was made has rows that nobody has looked at.
-		suspects = append(suspects, j.newTables(found)...)
 		found, suspects, err = j.decide(ctx, suspects)
 	}
 	return found, err
@@ -162,8 +163,8 @@ func (j *Job) decide(ctx context.Context, suspects []suspect) (*findings, []susp
 			return nil, nil, err
 		}
 		f.structure = s
-		if before != nil {
-			suspects = append(suspects, s.arrived(before.structure)...)
+		if suspects, err = j.scanNew(ctx, s, suspects); err != nil {
+			return nil, nil, err
 		}
 		if suspects, err = j.look(ctx, suspects, f); err != nil {
 			return nil, nil, err
@@ -201,10 +202,18 @@ func ask[T any](ctx context.Context, j *Job, f func(s Side) (T, error)) (out [2]
 	}
 	wg.Wait()
 	took = time.Since(began)
-	for i, which := range []string{"source", "sink"} {
-		if errs[i] != nil {
-			return out, took, fmt.Errorf("at the %s: %w", which, errs[i])
-		}
+	if err := oneOf(errs); err != nil {
+		return out, took, err
 	}
 	return out, took, pause(ctx, time.Duration(j.opts.Rest*float64(took)))
+}
+
+// oneOf is the error of a side, with its name.
+func oneOf(errs [2]error) error {
+	for i, which := range []string{"source", "sink"} {
+		if errs[i] != nil {
+			return fmt.Errorf("at the %s: %w", which, errs[i])
+		}
+	}
+	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
@@ -120,9 +119,8 @@ func (j *Job) repairRows(ctx context.Context, f *findings, s suspect) error {
 	}
 	var b batch
 	err := j.differ(ctx, s, func(d *rowPair) error {
-		id := d.id(s.table)
-		if _, tracked := f.rows[id]; len(f.beyond) == 0 && (!tracked || !f.same(id)) {
-			return nil
+		if !f.decided(d.id(s.table), finding{d.kind, d.hash()}) {
+			return j.flushDeletes(ctx, s, &b) // so that no range of deletes spans it
 		}
 		if d.kind == core.ExtraRow {
 			return j.deleteRow(ctx, s, &b, d)
@@ -196,9 +194,8 @@ func (j *Job) deleteRow(ctx context.Context, s suspect, b *batch, d *rowPair) er
 	return nil
 }
 
-// flushDeletes deletes a range of times. Where the key has a second column, rows
-// of the same time that are right go with it: the next look misses them, and the
-// next repair writes them.
+// flushDeletes deletes a range of times. Where the key has a second column, the
+// source's rows of the same time go with it, and are written again at once.
 func (j *Job) flushDeletes(ctx context.Context, s suspect, b *batch) error {
 	n := b.deletes
 	if n == 0 {
@@ -213,7 +210,23 @@ func (j *Job) flushDeletes(ctx context.Context, s suspect, b *batch) error {
 		return err
 	}
 	j.update(func(d *core.DatabaseAudit) { d.Deleted += n })
+	if s.group.Keys == 2 && !j.opts.Repair.DryRun {
+		return j.restore(ctx, s, b.first)
+	}
 	return nil
+}
+
+// restore writes the source's rows of one time.
+func (j *Job) restore(ctx context.Context, s suspect, at int64) error {
+	s.window = Window{at, at + 1}
+	c := &cursor{j: j, side: j.sides[0], suspect: s, next: at, limit: j.perPage(s.group)}
+	if err := c.fill(ctx); err != nil || len(c.page.keys) == 0 {
+		return err
+	}
+	block := c.page.Block
+	block.Table = s.table
+	rawType, payload := raw.EncodeRows([]raw.Block{block}, nil)
+	return j.write(ctx, rawType, payload)
 }
 
 // write sends a message to the sink, again if the connection fails: the same
@@ -249,16 +262,4 @@ func (j *Job) dropWriter() {
 		j.writer.Close()
 		j.writer = nil
 	}
-}
-
-// newTables are those that a repair has made: their rows are still to be
-// compared.
-func (j *Job) newTables(f *findings) []suspect {
-	var out []suspect
-	for _, m := range f.structure.mends {
-		if m.column == nil && m.tag == nil && !strings.HasPrefix(m.of.Text, superMissing) {
-			out = append(out, suspect{table: m.of.Table, window: everything})
-		}
-	}
-	return out
 }

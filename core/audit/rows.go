@@ -5,9 +5,9 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -71,9 +71,24 @@ func (f *findings) clean() bool {
 	return len(f.rows)+len(f.beyond)+len(f.structure.differences) == 0
 }
 
-// same reports whether a row differed in the same way at the look before.
+// same reports whether a row differed in the same way at the look before, as far
+// as that is remembered.
 func (f *findings) same(key string) bool {
-	return f.before == nil || len(f.before.beyond) > 0 || f.before.rows[key] == f.rows[key]
+	if f.before == nil {
+		return true
+	}
+	had, remembered := f.before.rows[key]
+	return had == f.rows[key] || !remembered && len(f.before.beyond) > 0
+}
+
+// decided reports whether a row that differs may be repaired: it has been the
+// same at the last two looks and is so now. Rows beyond those that are
+// remembered may be, too.
+func (f *findings) decided(key string, now finding) bool {
+	if found, remembered := f.rows[key]; remembered {
+		return found == now && f.same(key)
+	}
+	return f.beyond[now.kind] > 0
 }
 
 // kept lists the differences of definitions that were there at the look before.
@@ -150,7 +165,7 @@ func (j *Job) look(ctx context.Context, suspects []suspect, f *findings) ([]susp
 		s.group = g
 		s.group.Tables = []string{s.table}
 		j.step("look at what differs: window %d of %d", i+1, len(suspects))
-		found := Window{everything.To, everything.From}
+		found := Window{math.MaxInt64, math.MinInt64}
 		err := j.differ(ctx, s, func(d *rowPair) error {
 			found.From, found.To = min(found.From, d.time), max(found.To, d.time+1)
 			f.add(d.id(s.table), finding{d.kind, d.hash()}, func() core.Difference { return d.describe(s) })
@@ -181,13 +196,6 @@ type rowPair struct {
 // differ walks through the rows of a window on both sides, in the order of
 // their keys, and hands over each that differs.
 func (j *Job) differ(ctx context.Context, s suspect, each func(*rowPair) error) error {
-	if s.window == everything {
-		w, rows, err := j.spans(ctx, s.group)
-		if err != nil || rows[0]+rows[1] == 0 {
-			return err
-		}
-		s.window = w
-	}
 	j.update(func(d *core.DatabaseAudit) { d.Windows++ })
 	var cursors [2]*cursor
 	for i := range cursors {
@@ -247,7 +255,7 @@ func fillBoth(ctx context.Context, cursors [2]*cursor) error {
 		wg.Go(func() { errs[i] = c.fill(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(errs[:]...)
+	return oneOf(errs)
 }
 
 // ready reports whether a cursor need not read.

@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"tdreplica/core"
@@ -21,9 +23,6 @@ const (
 	maxSuspects = 50_000
 )
 
-// everything is the window of all times; a span takes its place before a query.
-var everything = Window{math.MinInt64, math.MaxInt64}
-
 // suspect is a window of one table that differed.
 type suspect struct {
 	table  string
@@ -37,19 +36,54 @@ func (j *Job) scanAll(ctx context.Context) ([]suspect, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []suspect
+	return j.scanNew(ctx, s, nil)
+}
+
+// scanNew compares once what was not compared yet, and adds what differs to
+// what is known: all tables at first, later those that both sides have, or have
+// more columns of, since replication or a repair brought them.
+func (j *Job) scanNew(ctx context.Context, s *structure, known []suspect) ([]suspect, error) {
 	for _, g := range s.groups {
-		name := g.Super
-		if name == "" {
-			name = g.Tables[0]
+		columns := make(map[string]bool, len(g.Columns))
+		for _, c := range g.Columns {
+			columns[c.Name+" "+c.Type] = true
 		}
-		j.step("compare the rows of %s", name)
-		if out, err = j.scan(ctx, g, out); err != nil {
+		again := map[string]bool{}
+		g.Tables = slices.DeleteFunc(slices.Clone(g.Tables), func(table string) bool {
+			before := j.scanned[table]
+			if covers(before, columns) {
+				return true
+			}
+			again[table] = before != nil
+			return false
+		})
+		if len(g.Tables) == 0 {
+			continue
+		}
+		j.step("compare the rows of %s", cmp.Or(g.Super, g.Tables[0]))
+		known = slices.DeleteFunc(known, func(k suspect) bool { return again[k.table] })
+		var err error
+		if known, err = j.scan(ctx, g, known); err != nil {
 			return nil, err
 		}
-		j.update(func(d *core.DatabaseAudit) { d.Tables += int64(len(g.Tables)) })
+		for table, before := range again {
+			j.scanned[table] = columns
+			if !before {
+				j.update(func(d *core.DatabaseAudit) { d.Tables++ })
+			}
+		}
 	}
-	return out, nil
+	return known, nil
+}
+
+// covers reports whether the columns that were compared hold all of these.
+func covers(compared, columns map[string]bool) bool {
+	for c := range columns {
+		if !compared[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // spans asks both sides for a group's extent and returns what covers both.
@@ -93,7 +127,9 @@ func (j *Job) scan(ctx context.Context, g Group, out []suspect) ([]suspect, erro
 					return out, err
 				}
 			}
-			j.update(func(d *core.DatabaseAudit) { d.Rows += digests[0][t].Rows })
+			if j.scanned[t] == nil {
+				j.update(func(d *core.DatabaseAudit) { d.Rows += digests[0][t].Rows })
+			}
 		}
 		at = w.To
 		switch {

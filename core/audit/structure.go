@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 
 	"tdreplica/core"
@@ -36,9 +35,6 @@ type mend struct {
 	tag    *core.Column
 	value  string // as a statement has it
 }
-
-// superMissing begins the text of a missing super table.
-const superMissing = "the sink has no such super table"
 
 // structure compares definitions, tables and tags.
 func (j *Job) structure(ctx context.Context) (*structure, error) {
@@ -124,7 +120,7 @@ func (s *structure) table(name string, tables [2]map[string]string, children map
 func (s *structure) super(ctx context.Context, j *Job, name string, supers [2][]string) (*Group, error) {
 	switch {
 	case !slices.Contains(supers[1], name):
-		s.mends = slices.Insert(s.mends, 0, mend{of: s.differ(core.MissingTable, name, superMissing)})
+		s.mends = slices.Insert(s.mends, 0, mend{of: s.differ(core.MissingTable, name, "the sink has no such super table")})
 		return nil, nil
 	case !slices.Contains(supers[0], name):
 		s.differ(core.ExtraTable, name, "only the sink has this super table")
@@ -242,8 +238,8 @@ func (s *structure) tags(ctx context.Context, j *Job, g *Group) error {
 		return err
 	}
 	for _, table := range union(values[0], values[1]) {
-		if !s.common[table] {
-			continue
+		if !s.common[table] || values[0][table] == nil || values[1][table] == nil {
+			continue // of one side, or dropped since it was listed
 		}
 		for _, tag := range g.Tags {
 			source, sink := values[0][table][tag.Name], values[1][table][tag.Name]
@@ -263,18 +259,6 @@ func shown(literal string) string {
 		return strings.ToValidUTF8(literal[:64], "") + "…"
 	}
 	return literal
-}
-
-// arrived lists what both sides have now and had not at an earlier look.
-func (s *structure) arrived(before *structure) []suspect {
-	var out []suspect
-	for name := range s.common {
-		if g, ok := s.of[name]; ok && !before.common[name] {
-			out = append(out, suspect{table: name, group: g, window: everything})
-		}
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].table < out[j].table })
-	return out
 }
 
 // index is a list as a map, for union.

@@ -197,8 +197,11 @@ func TestRepairTwoWay(t *testing.T) {
 		in.expect(in.verify(there, false), core.AuditDifferent, map[core.DifferenceKind]int64{core.OtherValues: 1})
 
 		request := core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: there}}
-		if d := in.repair(request); d.State != core.AuditFailed || !strings.Contains(d.Note, "--winner source") {
-			e.Errorf("a repair of a two-way pair was not refused: %+v", d)
+		for _, gap := range []bool{true, false} {
+			request.Gap = gap // refused before anybody goes on behind one
+			if d := in.repair(request); d.State != core.AuditFailed || !strings.Contains(d.Note, "--winner source") {
+				e.Errorf("gap %v: a repair of a two-way pair was not refused: %+v", gap, d)
+			}
 		}
 		request.Winner = "source"
 		d := in.repair(request)
@@ -226,10 +229,12 @@ func TestGapIsRepaired(t *testing.T) {
 			e.Fatal(err)
 		}
 		in.waitState(key, core.Stopped)
-		// Old rows, new ones, a new table, a new column and a deletion.
+		// Old rows, new ones, a new table, a new column, values of it in rows that are
+		// there, and a deletion.
 		e.exec(e.a,
 			fmt.Sprintf("insert into %s.t0 values(%d,-1,'old')(%d,9,'new')", db, int64(loadEpoch-86_400_000), int64(loadEpoch+9000)),
 			fmt.Sprintf("alter table %s.meters add column extra double", db),
+			fmt.Sprintf("insert into %s.t3(ts,extra) values(%d,0.7)", db, int64(loadEpoch+5)),
 			fmt.Sprintf("insert into %s.late using %s.meters tags(12) values(%d,1,'x',0.5)", db, db, int64(loadEpoch)),
 			fmt.Sprintf("delete from %s.t2 where ts = %d", db, int64(loadEpoch+7)))
 		for vgroup, end := range e.a.node.WALEnds(db) {

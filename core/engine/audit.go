@@ -231,11 +231,6 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 	if ctx.Err() != nil {
 		return fail(ctx.Err())
 	}
-	if req.Gap && !req.DryRun {
-		if err := t.passGap(ctx); err != nil {
-			return fail(err)
-		}
-	}
 	rec := e.replicaRecord(t.replica)
 	source, err := e.connector.Side(ctx, rec.SourceEndpoint)
 	if err != nil {
@@ -256,6 +251,12 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 	}
 	if run.doc.Kind == "repair" {
 		if o.Repair, err = e.repairOf(ctx, t, sink, rec.SinkEndpoint, req); err != nil {
+			return fail(err)
+		}
+	}
+	// Not before it is clear that the repair may follow.
+	if req.Gap && !req.DryRun {
+		if err := t.passGap(ctx); err != nil {
 			return fail(err)
 		}
 	}
