@@ -1,5 +1,5 @@
 # `make help` lists what there is. Nothing here is needed to use the project:
-# `go build`, `go run . --demo` and `go test ./...` do without it.
+# `go build`, `go run . --demo` and `go test -timeout 30m ./...` do without it.
 
 OUT     ?= bin
 FUZZTIME ?= 10s
@@ -17,10 +17,10 @@ build: ## build bin/tdreplica, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(OUT)/tdreplica .
 
 test: ## run the tests
-	go test ./...
+	go test -timeout 30m ./...
 
 race: ## run the tests under the race detector
-	go test -race ./...
+	go test -race -timeout 30m ./...
 
 lint: ## check format, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
@@ -28,7 +28,7 @@ lint: ## check format, vet and staticcheck
 	go tool staticcheck ./...
 
 cover: ## write cover.out and print the coverage of each function
-	go test -coverpkg=./... -coverprofile=cover.out ./...
+	go test -timeout 30m -coverpkg=./... -coverprofile=cover.out ./...
 	go tool cover -func=cover.out
 
 bench: ## run the benchmarks

@@ -54,6 +54,7 @@ func TestEachProblemIsNamed(t *testing.T) {
 		{"number out of range", "[engine]\ncommit_messages = 0", "r.toml:2:19: engine.commit_messages = 0 is out of range; allowed: 1 to 1000000"},
 		{"too many workers", pair + "workers = 65", `r.toml:4:11: replica[0].workers = "65" is no number of workers; expected 1 to 64, or "auto"`},
 		{"bad group", pair + "group_name = \"all of us\"", `r.toml:4:14: replica[0].group_name = "all of us" is no name for a group; allowed: up to 64 letters, digits, - and _`},
+		{"part of a second", pair + "hold_wal_limit = \"500ms\"", `r.toml:4:18: replica[0].hold_wal_limit = 500ms is no whole number of seconds; allowed: 0s to 8760h`},
 		{"limit too small", pair + "max_bytes_per_second = \"1KB\"", `r.toml:4:24: replica[0].max_bytes_per_second = 1KB is out of range; allowed: 0B (no limit), or 64KB or more`},
 		{"unknown word", "[console]\nlang = \"cn\"", `r.toml:2:8: console.lang = "cn" is not known; allowed: auto, en, zh (did you mean en?)`},
 		{"bad listen", "[metrics]\nlisten = \"9464\"", `r.toml:2:10: metrics.listen = "9464" is not an address; expected HOST:PORT, such as "127.0.0.1:9464", or "" for none`},

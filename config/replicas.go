@@ -92,15 +92,15 @@ func (v *validator) settings(path string, r *Replica) {
 			}
 		}
 	}
-	v.duration(join(path, "new_database_checking_interval"), r.CheckInterval, time.Second, 30*24*time.Hour)
+	v.seconds(join(path, "new_database_checking_interval"), r.CheckInterval, time.Second, 30*24*time.Hour)
 	v.limit(join(path, "max_bytes_per_second"), r.MaxBytesPerSecond)
 	if r.GroupName != "" && !GroupName.MatchString(r.GroupName) {
 		v.problem(join(path, "group_name"), "= %q is no name for a group; allowed: up to 64 letters, digits, - and _", r.GroupName)
 	}
 	v.word(join(path, "start_from"), r.StartFrom, "earliest", "latest")
-	v.duration(join(path, "hold_wal_limit"), r.HoldWALLimit, 0, 365*24*time.Hour)
-	v.duration(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)
-	v.duration(join(path, "max_interrupted"), r.MaxInterrupted, 0, 365*24*time.Hour)
+	v.seconds(join(path, "hold_wal_limit"), r.HoldWALLimit, 0, 365*24*time.Hour)
+	v.seconds(join(path, "max_lag"), r.MaxLag, 0, 365*24*time.Hour)
+	v.seconds(join(path, "max_interrupted"), r.MaxInterrupted, 0, 365*24*time.Hour)
 }
 
 // limit is none at all, or one with which even a big message is paid for in time.

@@ -226,6 +226,16 @@ func (v *validator) duration(path string, found Duration, low, high time.Duratio
 	}
 }
 
+// seconds checks a duration that is kept in whole seconds: a part of one would
+// become none, which is no limit at all.
+func (v *validator) seconds(path string, found Duration, low, high time.Duration) {
+	if found.Duration%time.Second != 0 {
+		v.problem(path, "= %v is no whole number of seconds; allowed: %v to %v", found, Duration{low}, Duration{high})
+		return
+	}
+	v.duration(path, found, low, high)
+}
+
 // ordered checks two limits that are each in their range.
 func (v *validator) ordered(lowPath string, low Duration, highPath string, high Duration) {
 	if low.Duration > high.Duration && !v.bad[lowPath] && !v.bad[highPath] {

@@ -179,7 +179,7 @@ func init() {
 		"source and sink are the same endpoint",
 		"the id {1} belongs to a replica with another source or sink",
 		"{1} is not the name of a database",
-		"a limit is negative",
+		"the limit {1} is {2}",
 		"the checking interval is {1}",
 		"the number of workers is {1}",
 		"the limit is {1} bytes per second",

@@ -47,6 +47,7 @@ func TestExitCodesAndSentences(t *testing.T) {
 		{"start -i maple --max-bytes-per-second fast", 2, "is not a size"},
 		{"update maple --workers many", 2, "is no number of workers"},
 		{"start -i maple --workers 0", 2, "is no number of workers"},
+		{"start -i maple --hold-wal-limit 500ms", 2, "--hold-wal-limit is 500ms; allowed: a whole number of seconds"},
 		{"start", 2, "start needs a source and a sink (-f, -t), or the id of a replica (-i)"},
 		{"start -f http://a:6041", 2, "the sink is missing: -t SINK"},
 		{"start -t http://a:6041", 2, "the source is missing: -f SOURCE"},

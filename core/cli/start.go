@@ -122,6 +122,9 @@ func (f *startFlags) request(cmd *cobra.Command, databases []string) (core.Start
 		req.Options.HoldWAL = &f.holdWAL
 	}
 	if cmd.Flags().Changed("hold-wal-limit") {
+		if f.holdLimit < 0 || f.holdLimit%time.Second != 0 {
+			return req, usage(cmd, "--hold-wal-limit is %v; allowed: a whole number of seconds from 0 (no limit), such as 24h", f.holdLimit)
+		}
 		seconds := int64(f.holdLimit / time.Second)
 		req.Options.HoldWALLimitS = &seconds
 	}

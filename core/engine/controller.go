@@ -277,8 +277,11 @@ func checkOptions(o core.Options) error {
 		return &core.RefusedError{Text: fmt.Sprintf("%q is no name for a group; allowed: up to 64 letters, digits, - and _", *o.GroupName)}
 	case o.StartFrom != nil && *o.StartFrom != "earliest" && *o.StartFrom != "latest":
 		return &core.RefusedError{Text: fmt.Sprintf("start from %q is unknown; allowed: earliest, latest", *o.StartFrom)}
-	case o.MaxLagS != nil && *o.MaxLagS < 0, o.MaxInterruptedS != nil && *o.MaxInterruptedS < 0, o.HoldWALLimitS != nil && *o.HoldWALLimitS < 0:
-		return &core.RefusedError{Text: "a limit is negative; allowed: 0 (no limit) or more seconds"}
+	}
+	for name, limit := range map[string]*int64{"max_lag_s": o.MaxLagS, "max_interrupted_s": o.MaxInterruptedS, "hold_wal_limit_s": o.HoldWALLimitS} {
+		if limit != nil && *limit < 0 {
+			return &core.RefusedError{Text: fmt.Sprintf("the limit %s is %d; allowed: 0 (no limit) or more seconds", name, *limit)}
+		}
 	}
 	return nil
 }
