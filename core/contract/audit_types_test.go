@@ -148,3 +148,29 @@ var slowSums = embedded.Fault{
 	Action: "sql", Delay: 400 * time.Millisecond,
 	Match: func(r embedded.Request) bool { return strings.Contains(r.SQL, "count(*)") },
 }
+
+// TestALateWriteIsFoundAndMended: a sink that stalls applies a message when it has
+// been given up, written again and followed by a newer one. Nothing can keep it
+// from bringing the old value back; a verify finds it, and a repair mends it.
+func TestALateWriteIsFoundAndMended(t *testing.T) {
+	scenario(t, options{embedded: "a real server does not stall when it is told to"}, func(e *env) {
+		e.patient = 500 * time.Millisecond
+		in, id, db := filled(e)
+		at := int64(loadEpoch + 5)
+		value := func() any {
+			return e.query(e.b, fmt.Sprintf("select note from %s.t0 where ts = %d", db, at))[0][0]
+		}
+		e.b.node.Faults().Add(embedded.Fault{Action: "write_raw", Database: db, Delay: 8 * time.Second, Count: 1})
+		for _, v := range []string{"late", "newer"} {
+			e.exec(e.a, fmt.Sprintf("insert into %s.t0 values(%d,5,'%s')", db, at, v))
+			in.caughtUp(id)
+			if got := value(); got != v {
+				e.Fatalf("the sink has %v after %q was replicated", got, v)
+			}
+		}
+		e.waitUntil("the late write is there", func() (bool, string) { return value() == "late", fmt.Sprint(value()) })
+		in.expect(in.verify(id, true), core.AuditDifferent, map[core.DifferenceKind]int64{core.OtherValues: 1})
+		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditEqual, nil)
+		e.equal(e.a, e.b, db)
+	})
+}

@@ -2,7 +2,9 @@ package taos
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 
 	"github.com/gorilla/websocket"
 
@@ -60,4 +62,17 @@ func (k *sink) Write(ctx context.Context, m *core.Message) error {
 func (k *sink) Close() error {
 	k.s.close()
 	return nil
+}
+
+// discardUnsent has the kernel throw away what it has not sent yet, once the
+// connection is closed. It is part of a write without an answer, which is made
+// again through another connection: if this copy came behind later messages, it
+// would bring old values back. What has left this machine may still do so.
+func discardUnsent(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // fails only where the connection is gone already
+	}
 }

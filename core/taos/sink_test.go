@@ -3,8 +3,15 @@ package taos
 import (
 	"context"
 	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
 
 	"tdreplica/core"
 )
@@ -119,5 +126,55 @@ func TestSinkLogin(t *testing.T) {
 	_, err = New(Options{}).Sink(t.Context(), f.endpoint(), "power")
 	if core.ClassOf(err) != core.ClassOperator || core.HintOf(err) == "" {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestAnAbandonedWriteIsNotSentLater: an adapter that reads nothing for a while
+// does not get the rest of a message that has been given up since.
+func TestAnAbandonedWriteIsNotSentLater(t *testing.T) {
+	goOn, got := make(chan struct{}), make(chan error, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		var login received
+		if err := conn.ReadJSON(&login); err != nil {
+			t.Error(err)
+		}
+		if err := send(conn, uint64(login.Args["req_id"].(float64)), ok("conn")); err != nil {
+			t.Error(err)
+		}
+		<-goOn
+		_, _, err = conn.ReadMessage()
+		got <- err
+	}))
+	server.Listener.Close()
+	small := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10) })
+	}}
+	var err error
+	if server.Listener, err = small.Listen(t.Context(), "tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	server.Start()
+	defer server.Close()
+	k, err := New(quick).Sink(t.Context(), core.Endpoint{URL: server.URL, User: "root", Password: "x"}, "power")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The message has room in the buffer here and none there.
+	_ = k.(*sink).s.conn.NetConn().(*net.TCPConn).SetWriteBuffer(1 << 20)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	err = k.Write(ctx, message(strings.Repeat("rows", 40_000), 30))
+	close(goOn)
+	if err == nil || !core.ClassOf(err).Retryable() {
+		t.Errorf("a write without an answer: %v", err)
+	}
+	if err := <-got; err == nil {
+		t.Error("the message arrived whole after it was given up")
 	}
 }

@@ -171,6 +171,9 @@ func (s *socket) fail(err error) {
 	if s.err == nil {
 		s.err = err
 		close(s.dead)
+		if s.call.waiting && (s.call.action == actionWriteRaw || s.call.action == actionNameBlock) {
+			discardUnsent(s.conn.NetConn())
+		}
 		s.conn.Close()
 	}
 }
