@@ -18,15 +18,22 @@ import (
 // of a batch that fails, and some of them, copied as they are, would change more
 // at the sink than they did at the source.
 func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
-	if gone, err := w.release(ctx, j); gone || err != nil {
-		return gone, err
+	if j.it.m.Kind == core.KindMeta {
+		// Before this message's vgroup is looked at: rows of others may be written again.
+		if err := w.lookAfter(ctx); err != nil {
+			return false, err
+		}
 	}
+	w.tenure = j.it.tenure
 	defer func() {
 		w.tenure = nil
 		if errors.Is(err, errMovedAway) {
 			j.gone, done, err = true, true, nil
 		}
 	}()
+	if err := w.admit(ctx, j.it.m.Vgroup); err != nil {
+		return false, err
+	}
 	m := j.it.m
 	w.applying = j.it
 	if m.Kind != core.KindMeta {
@@ -40,9 +47,6 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 			j.quarantined, err = w.quarantine(ctx, j.it.m, m)
 		}
 		return err == nil, err
-	}
-	if err := w.lookAfter(ctx); err != nil {
-		return false, err
 	}
 	if j.metas == nil {
 		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"tdreplica/core"
@@ -195,22 +194,19 @@ func (t *task) forgetNotes(vgroup int32, from int64) {
 	t.notes++
 }
 
-// release lets go of a message if its vgroup has moved away.
-func (w *worker) release(ctx context.Context, j *job) (gone bool, err error) {
-	w.tenure = j.it.tenure
+// admit waits until what is read of a vgroup may be written. It returns
+// errMovedAway if the vgroup has another owner by now.
+func (w *worker) admit(ctx context.Context, vgroup int32) error {
 	if w.tenure == nil {
-		return false, nil
+		return nil
 	}
-	if err := w.p.members.await(ctx, w.tenure); errors.Is(err, errMovedAway) {
-		j.gone = true
-		return true, nil
-	} else if err != nil {
-		return false, err
+	if err := w.p.members.await(ctx, w.tenure); err != nil {
+		return err
 	}
-	if _, known := w.before[j.it.m.Vgroup]; !known || w.last[j.it.m.Vgroup] != w.tenure {
-		w.before[j.it.m.Vgroup], w.last[j.it.m.Vgroup] = w.tenure.from, w.tenure
+	if _, known := w.before[vgroup]; !known || w.last[vgroup] != w.tenure {
+		w.before[vgroup], w.last[vgroup] = w.tenure.from, w.tenure
 	}
-	return false, nil
+	return nil
 }
 
 // joined is the first look at a shared group. Its vgroups come when the server

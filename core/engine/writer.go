@@ -179,7 +179,7 @@ func (w *worker) persist(ctx context.Context, try func() error) error {
 		if tries > 1 && !w.p.mayDrain() {
 			return errHalted
 		}
-		if tries > 1 && w.tenure != nil {
+		if w.tenure != nil {
 			if err := w.p.members.await(ctx, w.tenure); err != nil {
 				return err
 			}
