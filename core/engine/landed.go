@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -30,6 +31,8 @@ const (
 	// dropped.
 	maxKnown  = 200_000
 	maxRemade = 10_000
+	// tablesAtOnce is how many tables are asked for within one deadline.
+	tablesAtOnce = 2_000
 )
 
 // landing makes sure that rows arrive at a sink that may acknowledge and lose
@@ -176,15 +179,24 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	return nil
 }
 
-func (w *worker) tableIDs(ctx context.Context, names []string) (ids map[string]core.TableID, err error) {
+// tableIDs finds tables at the sink. Each part of them has a deadline of its own:
+// a second's rows may be of more tables than a server lists within one.
+func (w *worker) tableIDs(ctx context.Context, names []string) (map[string]core.TableID, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
-	err = w.ask(ctx, func(ctx context.Context) (err error) {
-		ids, err = w.p.plan.sinkCatalog.TableIDs(ctx, w.p.t.key.Database, names)
-		return err
-	})
-	return ids, err
+	ids := make(map[string]core.TableID, len(names))
+	for some := range slices.Chunk(names, tablesAtOnce) {
+		err := w.ask(ctx, func(ctx context.Context) error {
+			found, err := w.p.plan.sinkCatalog.TableIDs(ctx, w.p.t.key.Database, some)
+			maps.Copy(ids, found)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 // wrote is called for every message that was written. Its memory is kept until

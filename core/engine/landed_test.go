@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"testing"
@@ -32,5 +33,35 @@ func BenchmarkLookBefore(b *testing.B) {
 		if err := w.lookBefore(b.Context(), m); err != nil || len(l.next) != len(blocks) {
 			b.Fatal(len(l.next), err)
 		}
+	}
+}
+
+// manyTables is a sink that lists no more tables than it can within a deadline.
+type manyTables struct {
+	anotherTable
+	asked int
+}
+
+func (c *manyTables) TableIDs(ctx context.Context, db string, names []string) (map[string]core.TableID, error) {
+	if len(names) > tablesAtOnce {
+		return nil, refuse(core.ClassOperator, "no answer within the deadline") // of a class that is not tried again for ever
+	}
+	c.asked += len(names)
+	return c.anotherTable.TableIDs(ctx, db, names)
+}
+
+// TestManyTablesAreLookedForInParts looks at more tables than a server lists within
+// one deadline: asked for all of them it would never answer.
+func TestManyTablesAreLookedForInParts(t *testing.T) {
+	w, _, world := movedWorker(t)
+	sink := &manyTables{anotherTable: anotherTable{&fakeCatalog{world, world.servers[west]}, 1, 1}}
+	w.p.plan.sinkCatalog = sink
+	w.landing = newLanding(trusting)
+	for i := range 5*tablesAtOnce + 1 {
+		w.landing.written = append(w.landing.written, &landed{name: fmt.Sprint("d", i), uid: 1, dirty: true})
+	}
+	gone, err := w.goneTables(t.Context())
+	if err != nil || len(gone) > 0 || sink.asked != 5*tablesAtOnce+1 {
+		t.Errorf("%d tables are gone, %d were asked for, %v", len(gone), sink.asked, err)
 	}
 }
