@@ -16,7 +16,7 @@ const (
 	// have not come to their copy of it.
 	changeWait = 30 * time.Second
 	// copiesSpread is how much later than the first copy a server may log the
-	// others: only ends of the WAL that are seen after it count.
+	// others: only ends that the WAL had after it count.
 	copiesSpread = time.Second
 	// toldLate is how old what a server tells of other members may be: it hears
 	// from them every three seconds.
@@ -262,8 +262,9 @@ func (c *changes) waiting() bool {
 }
 
 // sampled takes a reader's view: which vgroups it reads, where it stands in
-// them after the messages it has handed out, and where their WALs end.
-func (c *changes) sampled(w *worker, assigned []core.Assignment, at map[int32]int64) {
+// them after the messages it has handed out, and where their WALs ended when the
+// last of them was asked. A zero asked is not known.
+func (c *changes) sampled(w *worker, assigned []core.Assignment, at map[int32]int64, asked time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for vg, reader := range c.reader {
@@ -274,9 +275,8 @@ func (c *changes) sampled(w *worker, assigned []core.Assignment, at map[int32]in
 	for _, a := range assigned {
 		c.reader[a.Vgroup] = w
 	}
-	now := c.clock.Now()
 	for _, wt := range c.waits {
-		if now.Sub(wt.since) < copiesSpread {
+		if asked.Sub(wt.since) < copiesSpread {
 			continue
 		}
 		for _, a := range assigned {

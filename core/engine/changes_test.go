@@ -46,8 +46,13 @@ func newDesk(t *testing.T) *desk {
 
 // sample says that a worker's vgroups end at 100 and are read up to at.
 func (d *desk) sample(n int, at int64) {
+	d.sampleOf(n, at, d.clock.now)
+}
+
+// sampleOf says so of the time when the last of the vgroups was asked.
+func (d *desk) sampleOf(n int, at int64, asked time.Time) {
 	one, two := int32(2*n+1), int32(2*n+2)
-	d.sampled(d.ws[n], []core.Assignment{{Vgroup: one, End: 100}, {Vgroup: two, End: 100}}, map[int32]int64{one: at, two: at})
+	d.sampled(d.ws[n], []core.Assignment{{Vgroup: one, End: 100}, {Vgroup: two, End: 100}}, map[int32]int64{one: at, two: at}, asked)
 }
 
 func (d *desk) expect(vgroup int32, meta *raw.Meta, want verdict) {
@@ -99,6 +104,24 @@ func TestVgroupWithNothingOlderIsNotWaitedFor(t *testing.T) {
 	d.sample(1, 100)
 	d.expect(1, drop, mustWait) // the message in front of the end is not applied
 	d.ws[1].taken.Store(10)
+	d.expect(1, drop, applyNow)
+}
+
+// TestAnOldEndOfAWALProvesNothing: while a reader does not poll, because the queue
+// is full or its rate is limited, the server goes on telling the ends that it told
+// before, and the copy of a change may have been logged since.
+func TestAnOldEndOfAWALProvesNothing(t *testing.T) {
+	d := newDesk(t)
+	drop := dropColumn(7, 2)
+	d.expect(1, drop, mustWait)
+	d.expect(2, drop, mustWait)
+	began := d.clock.now
+	d.clock.now = began.Add(5 * time.Second)
+	for _, asked := range []time.Time{{}, began.Add(-time.Second), began.Add(copiesSpread / 2)} {
+		d.sampleOf(1, 100, asked)
+		d.expect(1, drop, mustWait)
+	}
+	d.sampleOf(1, 100, began.Add(copiesSpread))
 	d.expect(1, drop, applyNow)
 }
 

@@ -213,7 +213,8 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 	}
 	w.marks.take(w.handed, at)
 	w.resolve(w.acked.Load())
-	w.p.changes.sampled(w, assigned, at)
+	asked, sure := w.askedAll(now)
+	w.p.changes.sampled(w, assigned, at, asked)
 	w.sampledSeq = w.handed
 	if w.p.plan.sourceVersion.AtLeast(tagsEndRows) {
 		for _, a := range assigned {
@@ -222,7 +223,6 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 			}
 		}
 	}
-	asked, sure := w.askedAll(now)
 	w.cover(assigned, at, asked)
 	behind := w.p.t.meter.measured(assigned, now, asked, w.quiet && w.q.size() == 0)
 	w.unsettled = behind > 0 || !sure || w.marks.pending != nil || len(w.marks.dirty) > 0
@@ -258,7 +258,7 @@ const vainSilence = 400 * time.Millisecond
 // is a while ago, and at least as many polls as there are vgroups, for these take
 // turns; that is not sure.
 func (w *worker) askedAll(now time.Time) (at time.Time, sure bool) {
-	if w.quiet && w.q.size() == 0 && w.polled().Sub(w.pace.since) >= vainSilence {
+	if w.quiet && w.polled().Sub(w.pace.since) >= vainSilence {
 		return w.polled(), true
 	}
 	turns := max(1, len(w.vgroups))

@@ -114,7 +114,7 @@ func (c *copies) sample(n int) {
 			at[vg] = int64(c.pos[vg])
 		}
 	}
-	c.pump.changes.sampled(w, assigned, at)
+	c.pump.changes.sampled(w, assigned, at, c.clock.now)
 	w.handed = uint64(len(c.handed[n]))
 }
 

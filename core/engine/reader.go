@@ -199,7 +199,7 @@ func (w *worker) begin(ctx context.Context) error {
 		w.p.t.rereadEchoes(a.Vgroup, a.Offset)
 		w.p.t.meter.start(a, offset)
 	}
-	w.p.changes.sampled(w, w.assigned, nil)
+	w.p.changes.sampled(w, w.assigned, nil, time.Time{})
 	return nil
 }
 
