@@ -101,6 +101,34 @@ func TestOneMemberWrites(t *testing.T) {
 	}
 }
 
+// TestAGroupMadeAnewGoesOnWhereItStood has the pump that made a shared group anew
+// end before it took the vgroups up, and the instance with it: the group has no
+// offset then, and a new one would begin at the end of the WAL.
+func TestAGroupMadeAnewGoesOnWhereItStood(t *testing.T) {
+	at := core.Assignment{Vgroup: 2, Begin: 10, End: 100}
+	for name, c := range map[string]struct {
+		renewed time.Time
+		rewinds map[int32]int64
+		stored  int64
+		want    int64
+	}{
+		"never made anew":          {stored: core.Unknown, want: 100},
+		"made anew by another run": {stored: core.Unknown, rewinds: map[int32]int64{3: 20}, want: 40},
+		"made anew by this one":    {stored: core.Unknown, renewed: time.Unix(1000, 0), want: 40},
+		"taken up since":           {stored: 70, renewed: time.Unix(1000, 0), want: 70},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := (&council{clock: &stoppedClock{time.Unix(1000, 0)}}).member(t)
+			m.p.plan.latest = true
+			m.p.t.renewed, m.p.t.rec.Rewinds = c.renewed, c.rewinds
+			m.p.t.meter.start(core.Assignment{Vgroup: 2, Offset: 40, End: 100}, 40)
+			if got, err := m.p.startOf(at, c.stored); got != c.want || err != nil {
+				t.Errorf("it begins at %d, not %d: %v", got, c.want, err)
+			}
+		})
+	}
+}
+
 // TestHeldCommits says up to where a vgroup may be committed for its notes' sake.
 func TestHeldCommits(t *testing.T) {
 	now := time.Unix(10_000, 0)

@@ -97,8 +97,9 @@ func (p *pump) startOf(a core.Assignment, stored int64) (int64, error) {
 		if p.plan.latest {
 			at = a.End
 		}
-		// A group that was just made anew goes on where its only member stood.
-		if was, ok := p.t.meter.position(a.Vgroup); ok && p.freshEnds != nil && p.renewed && was <= a.End {
+		// A group that was made anew goes on where its only member stood, also if the
+		// pump that made it did not come to that.
+		if was, ok := p.t.meter.position(a.Vgroup); ok && p.t.madeAnew() && was <= a.End {
 			at, stored = was, was
 		}
 	}
@@ -108,6 +109,14 @@ func (p *pump) startOf(a core.Assignment, stored int64) (int64, error) {
 		at = a.Begin
 	}
 	return at, err
+}
+
+// madeAnew reports whether this task has made the group anew, or an earlier run
+// ended when it was about to.
+func (t *task) madeAnew() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.renewed.IsZero() || len(t.rec.Rewinds) > 0
 }
 
 // takenUp begins a vgroup's samples (see tagged.go).
