@@ -32,7 +32,7 @@ func (a *app) copy() tea.Cmd {
 		return nil
 	}
 	if base64.StdEncoding.EncodedLen(len(s)) > copyLimit {
-		s = s[:copyLimit/4*3]
+		s = strings.ToValidUTF8(s[:copyLimit/4*3], "")
 	}
 	seq := ansi.SetSystemClipboard(s)
 	if os.Getenv("TMUX") != "" {

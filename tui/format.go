@@ -220,8 +220,15 @@ func spaces(n int) string {
 	return strings.Repeat(" ", n)
 }
 
-// quantity is a number and its unit, which stay on one line.
-var quantity = regexp.MustCompile(`(\d) ([smhd]|ms|[KMGTP]?B)\b`)
+// quantity is a number and its unit, and dashed a date: both stay on one line.
+var (
+	quantity = regexp.MustCompile(`(\d) ([smhd]|ms|[KMGTP]?B)\b`)
+	dashed   = regexp.MustCompile(`(\d)-(\d)`)
+	unbound  = strings.NewReplacer("\u00a0", " ", "\u2011", "-")
+)
+
+// stops are where Chinese, which has no blanks, may be broken.
+const stops = "，。；：、）"
 
 // wrap breaks s into lines of at most w cells.
 func wrap(s string, w int) []string {
@@ -231,10 +238,10 @@ func wrap(s string, w int) []string {
 	if width(s) <= w {
 		return []string{s}
 	}
-	bound := quantity.ReplaceAllString(s, "$1\u00a0$2")
-	lines := strings.Split(ansi.Wrap(bound, w, ""), "\n")
+	bound := dashed.ReplaceAllString(quantity.ReplaceAllString(s, "$1\u00a0$2"), "$1\u2011$2")
+	lines := strings.Split(ansi.Wrap(bound, w, stops), "\n")
 	for i := range lines {
-		lines[i] = cut(strings.TrimRight(strings.ReplaceAll(lines[i], "\u00a0", " "), " "), w, "")
+		lines[i] = cut(strings.TrimRight(unbound.Replace(lines[i]), " "), w, "")
 	}
 	return lines
 }
