@@ -174,6 +174,45 @@ func TestTerminalIsRestored(t *testing.T) {
 	}
 }
 
+// TestTerminalIsTakenOverAgain plays the shell that has had the terminal while
+// the console was stopped.
+func TestTerminalIsTakenOverAgain(t *testing.T) {
+	x := onTerminal(t, scene.New(scene.TwoWay()), true, nil)
+	x.await("maple")
+	raw, err := term.GetState(x.tty.Fd())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := term.SetState(x.tty.Fd(), x.before); err != nil {
+		t.Fatal(err)
+	}
+	from := len(x.output())
+	if err := pty.Setsize(x.tty, &pty.Winsize{Rows: 30, Cols: 90}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		again := x.output()[from:]
+		_, screen, entered := strings.Cut(again, enterScreen)
+		if entered && strings.Contains(screen, "\x1b[2J") && strings.Contains(screen, "\x1b[30;2H") {
+			break // the whole screen, with its footer where the last line is now
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after it goes on: %q", again)
+		}
+	}
+	now, err := term.GetState(x.tty.Fd())
+	if err != nil || fmt.Sprint(*now) != fmt.Sprint(*raw) {
+		t.Errorf("the terminal is not in raw mode again (%v)", err)
+	}
+	if _, err := x.ptm.WriteString("q"); err != nil {
+		t.Fatal(err)
+	}
+	x.restored(2 * time.Second)
+}
+
 // TestTerminalThatStopsReading fills a terminal that nobody reads with frames
 // and keys: the console must still follow its context.
 func TestTerminalThatStopsReading(t *testing.T) {

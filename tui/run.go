@@ -95,9 +95,17 @@ func (a *app) run(ctx context.Context) (Exit, error) {
 	p = tea.NewProgram(g, opts...)
 	screen.start(func() { p.Send(repaintMsg{}) })
 
+	mended := make(chan struct{})
+	watch, stop := context.WithCancel(ctx)
+	go func() {
+		defer close(mended)
+		mendTerminal(watch, in, func() { p.Send(resumedMsg{}) })
+	}()
 	done := make(chan error, 1)
 	go func() { _, err := p.Run(); done <- err }()
 	err := await(ctx, p, done)
+	stop()
+	<-mended
 	screen.close(leaveTime)
 	switch {
 	case ctx.Err() != nil:
@@ -196,12 +204,14 @@ func (g *guard) Update(msg tea.Msg) (m tea.Model, cmd tea.Cmd) {
 		g.caught(m.err)
 	case paintMsg:
 		g.due = false
+	case resumedMsg:
+		cmd = g.onResumed()
 	case repaintMsg, tea.WindowSizeMsg:
 		g.painter.forget()
 	}
 	if g.crash == nil {
-		_, cmd = g.app.Update(msg)
-		cmd = tea.Batch(cmd, g.paint())
+		_, next := g.app.Update(msg)
+		cmd = tea.Batch(cmd, next, g.paint())
 	}
 	return g, cmd
 }
