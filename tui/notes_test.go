@@ -87,6 +87,11 @@ func words(n ast.Node) []ast.Expr {
 			}
 		}
 	case *ast.CallExpr:
+		if f, ok := n.Fun.(*ast.Ident); ok && f.Name == "append" && n.Ellipsis == 0 {
+			if s, ok := n.Args[0].(*ast.SelectorExpr); ok && slices.Contains([]string{"Deleted", "Kept", "Warnings", "Problems"}, s.Sel.Name) {
+				out = append(out, n.Args[1:]...)
+			}
+		}
 		if s, ok := n.Fun.(*ast.SelectorExpr); ok {
 			switch {
 			case s.Sel.Name == "step" && len(n.Args) > 0, s.Sel.Name == "doing" && len(n.Args) == 1:

@@ -62,7 +62,7 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 	if err := e.cleanSource(ctx, r, tasks, req, res); err != nil {
 		return nil, err
 	}
-	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s in this instance (tasks: %d)", req.ID, len(tasks)))
+	res.Deleted = append(res.Deleted, fmt.Sprintf("replica %s in this instance, with its tasks (%d)", req.ID, len(tasks)))
 	if waiting > 0 {
 		res.Deleted = append(res.Deleted, fmt.Sprintf("messages in quarantine, which never reached %s: %d", r.rec.Sink, waiting))
 	}
