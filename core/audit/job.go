@@ -184,7 +184,7 @@ func insist(ctx context.Context, f func() error) error {
 		if err == nil || try == maxTries || errors.Is(err, ErrTooLong) || !core.ClassOf(err).Retryable() {
 			return err
 		}
-		if err := pause(ctx, min(time.Duration(try)*500*time.Millisecond, 5*time.Second)); err != nil {
+		if err := core.Pause(ctx, min(time.Duration(try)*500*time.Millisecond, 5*time.Second)); err != nil {
 			return err
 		}
 	}
@@ -205,7 +205,7 @@ func ask[T any](ctx context.Context, j *Job, f func(s Side) (T, error)) (out [2]
 	if err := oneOf(errs); err != nil {
 		return out, took, err
 	}
-	return out, took, pause(ctx, time.Duration(j.opts.Rest*float64(took)))
+	return out, took, core.Pause(ctx, time.Duration(j.opts.Rest*float64(took)))
 }
 
 // oneOf is the error of a side, with its name.

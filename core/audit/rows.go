@@ -302,7 +302,7 @@ func (c *cursor) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := pause(ctx, time.Duration(c.j.opts.Rest*float64(time.Since(began)))); err != nil {
+		if err := core.Pause(ctx, time.Duration(c.j.opts.Rest*float64(time.Since(began)))); err != nil {
 			return err
 		}
 		if c.page, err = newPage(b, s.group.Keys); err != nil {
@@ -452,19 +452,4 @@ func clock(ts int64, precision string) string {
 		sec--
 	}
 	return time.Unix(sec, (ts-sec*per)*(1e9/per)).UTC().Format(time.RFC3339Nano)
-}
-
-// pause waits, or fails when ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -148,7 +148,7 @@ func (c *command) audit(cmd *cobra.Command, f *auditFlags, args []string, begin 
 func (c *command) followAudit(ctx context.Context, ctrl core.Controller, a *core.Audit) (*core.Audit, error) {
 	told := ""
 	for !a.State.Over() {
-		if err := pause(ctx, auditPoll); err != nil {
+		if err := core.Pause(ctx, auditPoll); err != nil {
 			return nil, &core.RefusedError{
 				Text: fmt.Sprintf("the %s of %s goes on in the instance", a.Kind, a.Replica),
 				Hint: fmt.Sprintf("`tdreplica verify %s --show` tells how far it is, `--cancel` ends it", a.Replica),

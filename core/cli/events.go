@@ -101,7 +101,7 @@ func (c *command) printEvents(ctx context.Context, ctrl core.Controller, f *even
 			return nil
 		}
 		begun = true
-		if pause(ctx, eventPoll) != nil {
+		if core.Pause(ctx, eventPoll) != nil {
 			return nil
 		}
 	}

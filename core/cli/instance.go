@@ -73,7 +73,7 @@ func (c *command) dial(ctx context.Context) (*control.Client, error) {
 			}
 			return nil, &absentError{dir: c.dir}
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := core.Pause(ctx, pollEvery); err != nil {
 			client.Close()
 			return nil, err
 		}
@@ -234,13 +234,4 @@ func known(s *core.Snapshot, id string) (*core.Replica, error) {
 		unknown.Known = append(unknown.Known, r.ID)
 	}
 	return nil, unknown
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -199,7 +199,7 @@ func (c *command) withdraw(ctx context.Context, client *control.Client) {
 			fmt.Fprintln(c.Err, "the instance has no replica and was stopped again")
 			return
 		}
-		if pause(ctx, pollEvery) != nil {
+		if core.Pause(ctx, pollEvery) != nil {
 			return
 		}
 	}
@@ -289,7 +289,7 @@ func (c *command) await(ctx context.Context, client core.Controller, tasks []cor
 		if !waiting {
 			return errors.Join(failed...)
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := core.Pause(ctx, 200*time.Millisecond); err != nil {
 			return fmt.Errorf("wait for the tasks: %w", err)
 		}
 	}

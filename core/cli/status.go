@@ -288,7 +288,7 @@ func (r *watcher) run(ctx context.Context, c *command, show func(io.Writer) erro
 		if _, err := io.WriteString(c.Out, b.String()); err != nil {
 			return fmt.Errorf("print: %w", err)
 		}
-		if pause(ctx, r.every) != nil {
+		if core.Pause(ctx, r.every) != nil {
 			return nil
 		}
 	}

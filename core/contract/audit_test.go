@@ -183,10 +183,7 @@ func TestRepairTwoWay(t *testing.T) {
 		in.caughtUp(there, back)
 		// A conflict: each side keeps what arrived last.
 		for _, id := range []string{there, back} {
-			if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-				e.Fatal(err)
-			}
-			in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+			in.stopped(id, db)
 		}
 		e.exec(e.a, fmt.Sprintf("insert into %s.t0 values(%d,100,'of a')", db, int64(loadEpoch)))
 		e.exec(e.b, fmt.Sprintf("insert into %s.t0 values(%d,200,'of b')", db, int64(loadEpoch)))
@@ -225,10 +222,7 @@ func TestGapIsRepaired(t *testing.T) {
 	scenario(t, options{embedded: "a real server deletes its WAL when it pleases"}, func(e *env) {
 		in, id, db := filled(e)
 		key := core.TaskKey{Replica: id, Database: db}
-		if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-			e.Fatal(err)
-		}
-		in.waitState(key, core.Stopped)
+		in.stopped(id, db)
 		// Old rows, new ones, a new table, a new column, values of it in rows that are
 		// there, and a deletion.
 		e.exec(e.a,

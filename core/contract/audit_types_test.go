@@ -39,10 +39,7 @@ func repairTypes(e *env, precision string) {
 	for _, exact := range []bool{false, true} {
 		in.expect(in.verify(id, exact), core.AuditEqual, nil)
 	}
-	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-		e.Fatal(err)
-	}
-	in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+	in.stopped(id, db)
 	lost := map[core.DifferenceKind]int64{core.MissingTable: 3}
 	for _, table := range []string{"plain", "j2", "money", "bin", "pairs"} {
 		n, err := e.a.sql.run(e.Context(), fmt.Sprintf("select count(*) from %s.%s", db, table))

@@ -26,30 +26,13 @@ func destructiveDDL(e *env, vgroups int) {
 	in := e.runInstance()
 	id := in.replicate(e.a, e.b, db)
 	in.caughtUp(id)
-	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-		e.Fatal(err)
-	}
-	in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+	in.stopped(id, db)
 	e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int, h int)")
 	for i := range 30 {
 		e.exec(e.a, fmt.Sprintf("insert into %s.busy using %s.st tags(0,0) values(%d,1,1)", db, db, loadEpoch+i),
 			fmt.Sprintf("create table %s.n%d(ts timestamp, v int)", db, i))
 	}
-	rows := func(round int, values string, tags string) {
-		for c := range 12 {
-			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%s) values(%d,%s)", db, c, db, tags, loadEpoch+round, values))
-		}
-	}
-	rows(0, "1,2", "1,1")
-	e.exec(e.a, "alter table "+db+".st drop column v")
-	rows(1, "3", "1,1")
-	e.exec(e.a, "alter table "+db+".st add column v double")
-	rows(2, "4,4.5", "1,1")
-	e.exec(e.a, "alter table "+db+".st drop tag h")
-	e.exec(e.a, "alter table "+db+".st rename tag g gg")
-	rows(3, "5,5.5", "1")
-	e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
-	rows(4, "6,6.5", "2")
+	e.reshape(db, true)
 	in.begin(core.StartRequest{ID: id})
 	in.caughtUp(id)
 	e.equal(e.a, e.b, db)
@@ -65,4 +48,27 @@ func destructiveDDL(e *env, vgroups int) {
 	}); i >= 0 {
 		e.Errorf("rows came late: %s", list[i].Text)
 	}
+}
+
+// reshape writes to twelve children of st while its columns and tags go and come
+// back as others, and it is made anew. In the end each has one row.
+func (e *env) reshape(db string, rename bool) {
+	e.Helper()
+	rows := func(round int, values string, tags string) {
+		for c := range 12 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%s) values(%d,%s)", db, c, db, tags, loadEpoch+round, values))
+		}
+	}
+	rows(0, "1,2", "1,1")
+	e.exec(e.a, "alter table "+db+".st drop column v")
+	rows(1, "3", "1,1")
+	e.exec(e.a, "alter table "+db+".st add column v double")
+	rows(2, "4,4.5", "1,1")
+	e.exec(e.a, "alter table "+db+".st drop tag h")
+	if rename {
+		e.exec(e.a, "alter table "+db+".st rename tag g gg")
+	}
+	rows(3, "5,5.5", "1")
+	e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
+	rows(4, "6,6.5", "2")
 }

@@ -68,18 +68,7 @@ func dropEcho(e *env, one, two *instance) {
 	one.caughtUp(there)
 	const rounds = 4
 	for round := range rounds {
-		for c := range 3 {
-			child, plain := fmt.Sprintf("%s.c%d", db, c), fmt.Sprintf("%s.n%d", db, c)
-			e.exec(e.a,
-				fmt.Sprintf("create table %s using %s.st tags(%d)", child, db, round),
-				fmt.Sprintf("create table %s(ts timestamp, v int)", plain))
-			for _, table := range []string{child, plain} {
-				e.exec(e.a, fmt.Sprintf("insert into %s values(%d,%d)", table, loadEpoch+round, round))
-				if round < rounds-1 {
-					e.exec(e.a, "drop table "+table)
-				}
-			}
-		}
+		e.makeAnew(db, round, round < rounds-1)
 	}
 	one.caughtUp(there)
 	two.caughtUp(back)
@@ -95,6 +84,24 @@ func dropEcho(e *env, one, two *instance) {
 	e.equal(e.a, e.b, db)
 	e.staysAtRest(db)
 	e.dropsFromBoth(db, one, two, there, back)
+}
+
+// makeAnew makes three children of st and three normal tables at a, each with one
+// row that tells the round, and drops them.
+func (e *env) makeAnew(db string, round int, drop bool) {
+	e.Helper()
+	for c := range 3 {
+		child, plain := fmt.Sprintf("%s.c%d", db, c), fmt.Sprintf("%s.n%d", db, c)
+		e.exec(e.a,
+			fmt.Sprintf("create table %s using %s.st tags(%d)", child, db, round),
+			fmt.Sprintf("create table %s(ts timestamp, v int)", plain))
+		for _, table := range []string{child, plain} {
+			e.exec(e.a, fmt.Sprintf("insert into %s values(%d,%d)", table, loadEpoch+round, round))
+			if drop {
+				e.exec(e.a, "drop table "+table)
+			}
+		}
+	}
 }
 
 // dropsFromBoth drops tables for good, each at one side. A user's drop is none
@@ -270,10 +277,7 @@ func TestHazardTablesRideAlong(t *testing.T) {
 		in := e.runInstance()
 		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
 		in.caughtUp(there, back)
-		if _, err := in.Stop(e.Context(), core.TargetRequest{ID: back, Actor: testActor}); err != nil {
-			e.Fatal(err)
-		}
-		in.waitState(core.TaskKey{Replica: back, Database: db}, core.Stopped)
+		in.stopped(back, db)
 		row := func(at *side, table string) {
 			e.exec(at, fmt.Sprintf("insert into %s.%s using %s.meters tags(1) values(%d,1,'x')", db, table, db, int64(loadEpoch)))
 		}

@@ -333,6 +333,15 @@ func (in *instance) waitState(key core.TaskKey, want core.State) *core.Task {
 	return in.env.waitState(in.Controller, key, want)
 }
 
+// stopped stops a replica that has one task and returns when that has stopped.
+func (in *instance) stopped(id, db string) {
+	in.Helper()
+	if _, err := in.Stop(in.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
+		in.Fatal(err)
+	}
+	in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
+}
+
 // waitApplied returns when a task has written something to its sink.
 func (in *instance) waitApplied(id, db string) {
 	in.Helper()

@@ -111,10 +111,7 @@ func TestServerClockJumps(t *testing.T) {
 		scenario(t, o, func(e *env) {
 			in, there, _, db := flowing(e)
 			key := core.TaskKey{Replica: there, Database: db}
-			if _, err := in.Stop(e.Context(), core.TargetRequest{ID: there, Actor: testActor}); err != nil {
-				e.Fatal(err)
-			}
-			in.waitState(key, core.Stopped)
+			in.stopped(there, db)
 			write(e, e.a, db, 200)
 			e.a.node.ShiftClock(48 * time.Hour)
 			pause(e.Context(), 300*time.Millisecond) // the WAL's retention looks now and then
@@ -193,10 +190,7 @@ func upgrade(e *env, which, version string) {
 	}
 	// What the new versions do: skip missing tables, and end a table's rows when
 	// its tags are set. One way only, or the drop would be replicated.
-	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: back, Actor: testActor}); err != nil {
-		e.Fatal(err)
-	}
-	in.waitState(core.TaskKey{Replica: back, Database: db}, core.Stopped)
+	in.stopped(back, db)
 	e.exec(e.b, "drop table "+db+".a1")
 	e.exec(e.a, fmt.Sprintf("alter table %s.a2 set tag site = 77", db))
 	write(e, e.a, db, 1000)

@@ -89,11 +89,7 @@ func newDatabase(e *env, pattern bool) {
 // TestRemoveCleansUp removes a replica: group and topic go, rows stay.
 func TestRemoveCleansUp(t *testing.T) {
 	scenario(t, options{}, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
-		e.exec(e.a, loadSchema(db), fmt.Sprintf("insert into %s.t using %s.meters tags(1) values(%d,1,'x')", db, db, int64(loadEpoch)))
-		in := e.runInstance()
-		id := in.replicate(e.a, e.b, db)
-		in.caughtUp(id)
+		in, id, db := begun(e)
 		if n := len(e.topics(e.a, db)); n != 1 {
 			e.Fatalf("the source has %d topics on %s", n, db)
 		}
@@ -110,8 +106,8 @@ func TestRemoveCleansUp(t *testing.T) {
 		if t := e.topics(e.a, db); len(t) != 0 {
 			e.Errorf("the source still has the topics %v", t)
 		}
-		if n := e.rowsOf(e.b, db); n != 1 {
-			e.Errorf("the sink has %d rows after remove", n)
+		if n := e.rowsOf(e.b, db); n != 20 {
+			e.Errorf("the sink has %d rows of 20 after remove", n)
 		}
 		snap, err := in.Snapshot(e.Context())
 		if err != nil {

@@ -41,6 +41,34 @@ func flowing(e *env) (in *instance, there, back, db string) {
 	return in, there, back, db
 }
 
+// begun replicates a database one way, with 20 rows in it, until both are equal.
+func begun(e *env) (in *instance, id, db string) {
+	e.Helper()
+	db = e.create(database{}, e.a, e.b)
+	e.exec(e.a, loadSchema(db))
+	in = e.runInstance()
+	id = in.replicate(e.a, e.b, db)
+	write(e, e.a, db, 0)
+	in.caughtUp(id)
+	return in, id, db
+}
+
+// byForce drops a topic, or a consumer group of it, that is in use. Servers before
+// 3.3.6 do not know how: there a node forgets the consumers first, and a real one
+// cannot come to this.
+func (e *env) byForce(at *side, topic, kind, name string) {
+	e.Helper()
+	force := " force "
+	if !e.atLeast(at, 6) {
+		if at.node == nil {
+			e.Skip("this server cannot drop what is in use: `drop … force` is a syntax error before 3.3.6")
+		}
+		force = " "
+		at.node.ForgetConsumers(topic)
+	}
+	e.exec(at, "drop "+kind+force+name)
+}
+
 func write(e *env, at *side, db string, from int) {
 	e.Helper()
 	for i := range 20 {
@@ -77,7 +105,7 @@ func TestGroupDroppedUnderIt(t *testing.T) {
 		e.exec(e.b, fmt.Sprintf("delete from %s.a1 where ts >= %d", db, loadEpoch))
 		in.caughtUp(there, back)
 		topic := "tdr_" + db
-		e.exec(e.a, fmt.Sprintf("drop consumer group force `%s` on %s", e.groups(e.a, topic)[0], topic))
+		e.byForce(e.a, topic, "consumer group", fmt.Sprintf("`%s` on %s", e.groups(e.a, topic)[0], topic))
 		in.goesOn(there, back, db)
 	})
 }
@@ -89,7 +117,7 @@ func TestTopicDroppedUnderIt(t *testing.T) {
 		in, there, back, db := flowing(e)
 		e.exec(e.b, fmt.Sprintf("delete from %s.a1 where ts >= %d", db, loadEpoch))
 		in.caughtUp(there, back)
-		e.exec(e.a, "drop topic force tdr_"+db)
+		e.byForce(e.a, "tdr_"+db, "topic", "tdr_"+db)
 		in.goesOn(there, back, db)
 	})
 }
@@ -105,7 +133,8 @@ func TestTopicRedefinedUnderIt(t *testing.T) {
 				if as != "" {
 					e.create(database{name: db + as}, e.a)
 				}
-				e.exec(e.a, "drop topic force tdr_"+db, fmt.Sprintf("create topic tdr_%s as database %s%s", db, db, as))
+				e.byForce(e.a, "tdr_"+db, "topic", "tdr_"+db)
+				e.exec(e.a, fmt.Sprintf("create topic tdr_%s as database %s%s", db, db, as))
 				failed := in.waitState(core.TaskKey{Replica: there, Database: db}, core.Failed)
 				if !strings.Contains(failed.Note, "tdr_"+db) || !strings.Contains(failed.Note, "exists already") {
 					e.Errorf("the note does not say that the topic is another one: %s", failed.Note)
@@ -123,13 +152,8 @@ func TestTopicRedefinedUnderIt(t *testing.T) {
 func TestDatabaseMadeAnewUnderIt(t *testing.T) {
 	t.Parallel()
 	underIt(t, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
-		e.exec(e.a, loadSchema(db))
-		in := e.runInstance()
-		id := in.replicate(e.a, e.b, db)
-		write(e, e.a, db, 0)
-		in.caughtUp(id)
-		e.exec(e.a, "drop topic force tdr_"+db)
+		in, id, db := begun(e)
+		e.byForce(e.a, "tdr_"+db, "topic", "tdr_"+db)
 		e.exec(e.a, "drop database "+db)
 		e.create(database{name: db}, e.a)
 		e.exec(e.a, loadSchema(db))
@@ -165,18 +189,10 @@ func TestSinkMadeAnew(t *testing.T) {
 }
 
 func sinkMadeAnew(e *env, when string) {
-	db := e.create(database{}, e.a, e.b)
-	e.exec(e.a, loadSchema(db))
-	in := e.runInstance()
-	id := in.replicate(e.a, e.b, db)
-	write(e, e.a, db, 0)
-	in.caughtUp(id)
+	in, id, db := begun(e)
 	key := core.TaskKey{Replica: id, Database: db}
 	if when == "stopped" {
-		if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-			e.Fatal(err)
-		}
-		in.waitState(key, core.Stopped)
+		in.stopped(id, db)
 	}
 	e.exec(e.b, "drop database "+db)
 	e.create(database{name: db}, e.b)
@@ -199,12 +215,7 @@ func TestSinkDropped(t *testing.T) {
 	for _, rows := range []bool{true, false} {
 		t.Run(fmt.Sprint("rows come ", rows), func(t *testing.T) {
 			scenario(t, options{stall: 5 * time.Second}, func(e *env) {
-				db := e.create(database{}, e.a, e.b)
-				e.exec(e.a, loadSchema(db))
-				in := e.runInstance()
-				id := in.replicate(e.a, e.b, db)
-				write(e, e.a, db, 0)
-				in.caughtUp(id)
+				in, id, db := begun(e)
 				e.exec(e.b, "drop database "+db)
 				if rows {
 					write(e, e.a, db, 1000)

@@ -143,28 +143,10 @@ func sharedChanges(e *env, vgroups int) {
 	}
 	for _, live := range []bool{false, true} {
 		if !live {
-			each(func(in *instance, id string) {
-				if _, err := in.Stop(e.Context(), core.TargetRequest{ID: id, Actor: testActor}); err != nil {
-					e.Fatal(err)
-				}
-				in.waitState(core.TaskKey{Replica: id, Database: db}, core.Stopped)
-			})
+			each(func(in *instance, id string) { in.stopped(id, db) })
 		}
 		e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int, h int)")
-		rows := func(round int, values string, tags string) {
-			for c := range 12 {
-				e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%s) values(%d,%s)", db, c, db, tags, loadEpoch+round, values))
-			}
-		}
-		rows(0, "1,2", "1,1")
-		e.exec(e.a, "alter table "+db+".st drop column v")
-		rows(1, "3", "1,1")
-		e.exec(e.a, "alter table "+db+".st add column v double")
-		rows(2, "4,4.5", "1,1")
-		e.exec(e.a, "alter table "+db+".st drop tag h")
-		rows(3, "5,5.5", "1")
-		e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
-		rows(4, "6,6.5", "2")
+		e.reshape(db, false)
 		if !live {
 			each(func(in *instance, id string) { in.begin(core.StartRequest{ID: id}) })
 		}
@@ -202,18 +184,7 @@ func TestSharedGroupEchoes(t *testing.T) {
 			if round%4 == 2 {
 				ins[round/4%2].kill()
 			}
-			for c := range 3 {
-				child, plain := fmt.Sprintf("%s.c%d", db, c), fmt.Sprintf("%s.n%d", db, c)
-				e.exec(e.a,
-					fmt.Sprintf("create table %s using %s.st tags(%d)", child, db, round),
-					fmt.Sprintf("create table %s(ts timestamp, v int)", plain))
-				for _, table := range []string{child, plain} {
-					e.exec(e.a, fmt.Sprintf("insert into %s values(%d,%d)", table, loadEpoch+round, round))
-					if round < rounds-1 {
-						e.exec(e.a, "drop table "+table)
-					}
-				}
-			}
+			e.makeAnew(db, round, round < rounds-1)
 			if round%4 == 2 {
 				ins[round/4%2].launch()
 			}

@@ -110,10 +110,7 @@ func splitWithBacklog(e *env, vgroups int) {
 	each("create table %[1]s.n%[2]d(ts timestamp, v int)")
 	each("insert into %[1]s.c%[2]d using %[1]s.st tags(%[2]d) values(%[3]d,1)(%[4]d,2)", loadEpoch, loadEpoch+1)
 	in.caughtUp(there, back)
-	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: there, Actor: testActor}); err != nil {
-		e.Fatal(err)
-	}
-	in.waitState(core.TaskKey{Replica: there, Database: db}, core.Stopped)
+	in.stopped(there, db)
 
 	each("delete from %[1]s.c%[2]d where ts = %[3]d", loadEpoch+1)
 	each("insert into %[1]s.c%[2]d values(%[3]d,3)", loadEpoch+1) // what was just deleted

@@ -54,10 +54,7 @@ func tagsSet(e *env, vgroups int) {
 	write(e.b) // who reads there never saw the change
 	settled()
 	// A task that is down meanwhile.
-	if _, err := in.Stop(e.Context(), core.TargetRequest{ID: there, Actor: testActor}); err != nil {
-		e.Fatal(err)
-	}
-	in.waitState(core.TaskKey{Replica: there, Database: db}, core.Stopped)
+	in.stopped(there, db)
 	write(e.a)
 	set(e.a, 3, 1)
 	write(e.a)

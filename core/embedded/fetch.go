@@ -53,15 +53,15 @@ func (t *tmqSession) sendRaw(req *request, args tmqArgs, got Fault) {
 	t.s.deliver(got, func() { t.s.send(websocket.BinaryMessage, frame) })
 }
 
-func rawDataFrame(req *request, id uint64, m *message, err error) []byte {
-	e := encoder{}
+// newHead appends the head that replies to fetch_raw_data and fetch_raw_block
+// have in common, with the error that they tell.
+func (e *encoder) newHead(action int64, req *request, id uint64, err error) {
 	f := &fault{}
 	if err != nil {
-		f, m = asFault(err), &message{}
+		f = asFault(err)
 	}
-	e.b = make([]byte, 0, 56+len(f.text)+len(m.payload))
 	e.i64(-1)
-	e.i64(8)
+	e.i64(action)
 	e.i16(1)
 	e.i64(time.Since(req.began).Nanoseconds())
 	e.i64(int64(req.id))
@@ -69,11 +69,19 @@ func rawDataFrame(req *request, id uint64, m *message, err error) []byte {
 	e.i32(int32(len(f.text)))
 	e.raw([]byte(f.text))
 	e.i64(int64(id))
-	if err == nil {
-		e.i16(int16(m.kind))
-		e.i32(int32(len(m.payload)))
-		e.raw(m.payload)
+}
+
+func rawDataFrame(req *request, id uint64, m *message, err error) []byte {
+	e := encoder{}
+	if err != nil {
+		e.newHead(8, req, id, err)
+		return e.b
 	}
+	e.b = make([]byte, 0, 56+len(m.payload))
+	e.newHead(8, req, id, nil)
+	e.i16(int16(m.kind))
+	e.i32(int32(len(m.payload)))
+	e.raw(m.payload)
 	return e.b
 }
 

@@ -269,6 +269,18 @@ func (n *Node) ShiftClock(by time.Duration) {
 // now is the server's wall clock. n.mu is held.
 func (n *Node) now() time.Time { return time.Now().Add(n.clockShift) }
 
+// ForgetConsumers takes every consumer out of a topic's groups. They hear of it
+// as of any subscription that is gone: at their next poll, or not at all.
+func (n *Node) ForgetConsumers(topic string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if t := n.topics[topic]; t != nil {
+		for _, g := range t.groups {
+			n.empty(g)
+		}
+	}
+}
+
 // TruncateWAL removes every version below begin from a vgroup's WAL, as
 // retention would.
 func (n *Node) TruncateWAL(db string, vgroup int32, begin int64) error {

@@ -248,6 +248,21 @@ func TestConsumersShareVgroupsAndAreKicked(t *testing.T) {
 	must(t, n, "drop topic tp", "drop database d")
 }
 
+// TestDropsByForce: 3.3.7.5 drops what is in use, 3.3.3.0 does not know the word.
+func TestDropsByForce(t *testing.T) {
+	for version, code := range map[string]int{"3.3.3.0": codeSyntax, "3.3.7.5": 0} {
+		n := nodeWithRows(t, Options{Version: version}, 0)
+		consume(t, n.URL(), "tp", "g", nil)
+		for _, drop := range []string{"drop consumer group force g on tp", "drop topic force tp"} {
+			if err := n.Exec(drop); code == 0 && err != nil || code != 0 && (err == nil || asFault(err).code != code) {
+				t.Errorf("%s: %s: %v", version, drop, err)
+			}
+		}
+		n.ForgetConsumers("tp")
+		must(t, n, "drop topic if exists tp")
+	}
+}
+
 func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	for until := time.Now().Add(5 * time.Second); !done(); {

@@ -3,7 +3,6 @@ package embedded
 import (
 	"encoding/json"
 	"sync"
-	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -90,20 +89,8 @@ func (w *wsSession) fetchResult(req *request, id uint64) {
 	if got.Code != 0 {
 		err = failure(got.Code, "%s", got.Text)
 	}
-	f := &fault{}
-	if err != nil {
-		f = asFault(err)
-	}
 	e := encoder{}
-	e.i64(-1)
-	e.i64(7)
-	e.i16(1)
-	e.i64(time.Since(req.began).Nanoseconds())
-	e.i64(int64(req.id))
-	e.i32(int32(f.code))
-	e.i32(int32(len(f.text)))
-	e.raw([]byte(f.text))
-	e.i64(int64(id))
+	e.newHead(7, req, id, err)
 	switch {
 	case err != nil:
 	case block == nil:

@@ -114,7 +114,7 @@ func (s *session) createTopic(p *parser) (*result, error) {
 
 func (s *session) dropTopic(p *parser) (*result, error) {
 	ifExists := p.ifExists()
-	force := p.accept("force")
+	force := s.n.version.forces() && p.accept("force")
 	name := p.ident()
 	p.end()
 	t := s.n.topics[name]
@@ -131,9 +131,7 @@ func (s *session) dropTopic(p *parser) (*result, error) {
 		if len(g.members) > 0 && !force {
 			return nil, failure(codeTopicUsed, "Topic subscribed cannot be dropped")
 		}
-		for _, c := range slices.Clone(g.members) {
-			s.n.leave(c)
-		}
+		s.n.empty(g)
 	}
 	delete(s.n.topics, name)
 	return &result{}, nil
@@ -141,7 +139,7 @@ func (s *session) dropTopic(p *parser) (*result, error) {
 
 func (s *session) dropGroup(p *parser) (*result, error) {
 	ifExists := p.ifExists()
-	force := p.accept("force")
+	force := s.n.version.forces() && p.accept("force")
 	name := p.ident()
 	p.expect("on")
 	t := s.n.topics[p.ident()]
@@ -156,9 +154,7 @@ func (s *session) dropGroup(p *parser) (*result, error) {
 	if len(g.members) > 0 && !force {
 		return nil, failure(codeGroupUsed, "Consumer group being used by some consumer")
 	}
-	for _, c := range slices.Clone(g.members) {
-		s.n.leave(c)
-	}
+	s.n.empty(g)
 	delete(t.groups, name)
 	return &result{}, nil
 }
@@ -187,6 +183,13 @@ func (n *Node) join(c *consumer, topicName, groupName string) error {
 	c.vgroups = map[int32]*reading{}
 	g.members = append(g.members, c)
 	return nil
+}
+
+// empty makes all members of a group leave it. n.mu is held.
+func (n *Node) empty(g *group) {
+	for _, c := range slices.Clone(g.members) {
+		n.leave(c)
+	}
 }
 
 // leave takes a consumer out of its group. Each vgroup that it read logs that

@@ -43,6 +43,7 @@ func (v version) excludes() bool       { return v.has(3, 3, 2, 3) } // older ada
 func (v version) surfacesErrors() bool { return v.has(3, 3, 6, 0) } // poll errors, message_id replay, the config map
 func (v version) batchesMeta() bool    { return v.has(3, 3, 6, 0) } // older servers send metas singly whatever is asked
 func (v version) newLayout() bool      { return v.has(3, 3, 6, 0) } // of metas: type modifiers, uid in drop table
+func (v version) forces() bool         { return v.has(3, 3, 6, 0) } // drop topic and drop consumer group by force; a syntax error before
 func (v version) checksums() bool      { return v.has(3, 3, 6, 0) } // the function crc32; 3.3.3 has none
 func (v version) decimals() bool       { return v.has(3, 3, 6, 0) }
 func (v version) blobs() bool          { return v.has(3, 3, 7, 0) }

@@ -145,7 +145,7 @@ func (c *catalog) drop(ctx context.Context, op, statement string) error {
 		default:
 			return err
 		}
-		if ctxErr := sleep(ctx, dropPause); ctxErr != nil {
+		if ctxErr := core.Pause(ctx, dropPause); ctxErr != nil {
 			return stillInUse(err)
 		}
 	}
