@@ -8,6 +8,7 @@ import (
 
 	"tdreplica/config"
 	"tdreplica/core"
+	"tdreplica/core/raw"
 	"tdreplica/core/store"
 )
 
@@ -55,6 +56,42 @@ func TestNotesAreOnDiskBeforeACommit(t *testing.T) {
 		}
 		all.Wait()
 		if written("a little later"); t.Failed() {
+			return
+		}
+	}
+}
+
+// TestAPositionToGoBackToIsAlwaysNoted takes the task down while the announcement
+// of a change of tags becomes the plan to read its vgroup again: one of the two
+// must be in every record, for a crash may leave any.
+func TestAPositionToGoBackToIsAlwaysNoted(t *testing.T) {
+	w, _, _ := movedWorker(t)
+	tk := w.p.t
+	w.p.plan.sourceVersion, w.p.plan.db.Precision = tagsEndRows, "ms"
+	behind := tagsMark("ms", true)
+	for i := range 3000 {
+		tk.mu.Lock()
+		tk.rec.Announced, tk.rec.Rewinds = map[int32]int64{2: 5}, nil
+		tk.mu.Unlock()
+		meta := &raw.Meta{Delete: &raw.Delete{From: behind, To: behind}, Item: raw.Item{Payload: []byte(fmt.Sprint(i))}}
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			w.takeTagsMark(meta, &core.Message{Vgroup: 2, Offset: 9})
+		}()
+		for over := false; !over && !t.Failed(); {
+			select {
+			case <-taken:
+				over = true
+			default:
+			}
+			tk.mu.Lock() // as a record is taken down
+			if len(tk.rec.Announced)+len(tk.rec.Rewinds) == 0 {
+				t.Error("neither the announcement is noted nor where to go back to")
+			}
+			tk.mu.Unlock()
+		}
+		if <-taken; t.Failed() {
 			return
 		}
 	}

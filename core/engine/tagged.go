@@ -100,11 +100,11 @@ func (w *worker) takeTagsMark(meta *raw.Meta, m *core.Message) bool {
 	case tagsMark(precision, false):
 		w.p.t.tagsAnnounced(m.Vgroup, w.p.t.unspoiled(m.Vgroup, w.before[m.Vgroup]))
 	case tagsMark(precision, true):
-		from := w.p.t.takeAnnounced(m.Vgroup)
 		if !w.p.t.appliedBefore(meta, m) {
 			w.p.t.noteTagged(meta, m.Vgroup)
-			w.tagsWereSet(m, from)
+			w.tagsWereSet(m, w.p.t.announced(m.Vgroup))
 		}
+		w.p.t.forgetAnnounced(m.Vgroup) // after what it was for is noted
 	default:
 		return false
 	}
@@ -139,16 +139,24 @@ func (t *task) tagsAnnounced(vgroup int32, from int64) {
 	}
 }
 
-func (t *task) takeAnnounced(vgroup int32) int64 {
+// announced is from where a vgroup would be read again for the change that was
+// announced last; Unknown if none was.
+func (t *task) announced(vgroup int32) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	from, ok := t.rec.Announced[vgroup]
-	if !ok {
-		return core.Unknown
+	if from, ok := t.rec.Announced[vgroup]; ok {
+		return from
 	}
-	delete(t.rec.Announced, vgroup)
-	t.notes++
-	return from
+	return core.Unknown
+}
+
+func (t *task) forgetAnnounced(vgroup int32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.rec.Announced[vgroup]; ok {
+		delete(t.rec.Announced, vgroup)
+		t.notes++
+	}
 }
 
 func with(m map[int32]int64, vgroup int32, v int64) map[int32]int64 {
