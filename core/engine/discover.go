@@ -87,9 +87,10 @@ func searching(rec store.Replica) bool {
 // discover looks for databases of a replica that have appeared on both sides:
 // at once when the replica has none yet, then at its interval.
 func (e *Engine) discover(r *replica) {
+	id := e.replicaRecord(r).ID
 	defer func() {
 		if v := recover(); v != nil {
-			e.event(core.Event{Level: core.LevelError, Kind: core.EventError, Replica: r.rec.ID, Text: fmt.Sprint("looking for new databases ended by an internal error: ", v)})
+			e.event(core.Event{Level: core.LevelError, Kind: core.EventError, Replica: id, Text: fmt.Sprint("looking for new databases ended by an internal error: ", v)})
 		}
 	}()
 	looked, failures := e.clock.Now(), 0
@@ -199,13 +200,13 @@ func (e *Engine) look(r *replica) error {
 // noteReplica shows why a replica's databases are not known.
 func (e *Engine) noteReplica(r *replica, note string) {
 	e.mu.Lock()
-	was := r.note
+	was, id := r.note, r.rec.ID
 	r.note = note
 	e.mu.Unlock()
 	if was == note {
 		return
 	}
-	ev := core.Event{Level: core.LevelInfo, Kind: core.EventError, Replica: r.rec.ID, Text: "looking for databases works again"}
+	ev := core.Event{Level: core.LevelInfo, Kind: core.EventError, Replica: id, Text: "looking for databases works again"}
 	if note != "" {
 		ev.Level, ev.Text = core.LevelWarn, note
 	}

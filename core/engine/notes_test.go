@@ -96,3 +96,26 @@ func TestAPositionToGoBackToIsAlwaysNoted(t *testing.T) {
 		}
 	}
 }
+
+// TestAReplicaIsNotedWhileItChanges notes why databases are not known while a
+// command changes the replica; the race detector judges that.
+func TestAReplicaIsNotedWhileItChanges(t *testing.T) {
+	i := running(t, newWorld(t), quick())
+	rec := i.draft(core.Endpoint{URL: east}, core.Endpoint{URL: west}, core.FromCommand)
+	r := newReplica(rec)
+	var changes sync.WaitGroup
+	changes.Go(func() {
+		for range 300 {
+			if err := i.keepReplica(r, rec); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for n := range 10_000 {
+		i.noteReplica(r, fmt.Sprintf("note %d", n))
+	}
+	changes.Wait()
+	if r.note != "note 9999" {
+		t.Errorf("the last note is %q", r.note)
+	}
+}
