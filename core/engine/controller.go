@@ -185,7 +185,11 @@ func (e *Engine) persist(tasks []*task) error {
 	recs := make([]store.Task, 0, len(tasks))
 	now := e.clock.Now()
 	for _, t := range tasks {
-		recs = append(recs, t.keep(now))
+		select {
+		case <-t.replica.gone: // removed since somebody wanted something of it
+		default:
+			recs = append(recs, t.keep(now))
+		}
 	}
 	return e.store.PutTasks(recs...)
 }

@@ -119,3 +119,26 @@ func TestAReplicaIsNotedWhileItChanges(t *testing.T) {
 		t.Errorf("the last note is %q", r.note)
 	}
 }
+
+// TestARemovedTaskIsNotWrittenAgain has a command write the tasks that it was about
+// after their replica was removed.
+func TestARemovedTaskIsNotWrittenAgain(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	id := i.start(t, request("power")).ID
+	tasks, err := i.targets(core.TargetRequest{ID: id})
+	if err != nil || len(tasks) != 1 {
+		t.Fatal(tasks, err)
+	}
+	if _, err := i.Remove(t.Context(), core.RemoveRequest{ID: id, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.persist(tasks); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := i.store.Tasks(""); err != nil || len(left) > 0 {
+		t.Errorf("the state file holds %d tasks of no replica, %v", len(left), err)
+	}
+}
