@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -66,5 +69,48 @@ func TestAConsoleHandsItsInstanceOver(t *testing.T) {
 			t.Fatal("the instance in the background does not end")
 		}
 		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// TestAHandoverThatIsInterruptedTellsTheTruth ends the console by a signal while
+// it hands its instance over: what it says last must be so.
+func TestAHandoverThatIsInterruptedTellsTheTruth(t *testing.T) {
+	program := build(t)
+	for _, after := range []time.Duration{0, 10 * time.Millisecond, 40 * time.Millisecond} {
+		t.Run(after.String(), func(t *testing.T) {
+			a, b := node(t, 2), node(t, 102)
+			state := shortDir(t)
+			declare(t, state, a, b)
+			c := runConsoleOn(t, program, state)
+			c.until("● running")
+			if _, err := c.terminal.WriteString("q\x1b[C\r"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(after)
+			if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+				t.Fatal(err)
+			}
+			var said []byte
+			for said = range c.seen {
+			}
+			ended := <-c.ended
+			goesOn, lost := bytes.Contains(said, []byte("goes on in the background")), bytes.Contains(said, []byte("nothing replicates now"))
+			if lost != (ended != nil) || goesOn && lost {
+				t.Errorf("ended with %v after %q", ended, said)
+			}
+			t.Logf("goes on: %v, lost: %v", goesOn, lost)
+			time.Sleep(time.Second) // one that nobody waits for would be up by now
+			_, owned := store.Owner(state)
+			if owned != goesOn {
+				t.Errorf("the instance goes on: %v; the console said: %v", owned, goesOn)
+			}
+			if owned {
+				client := control.NewClient(state)
+				defer client.Close()
+				if err := client.Shutdown(context.Background(), core.Actor{Via: "test"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }

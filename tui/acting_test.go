@@ -325,6 +325,26 @@ func TestOneRequestInFlight(t *testing.T) {
 	}
 }
 
+// TestThousandsOfTasksAreAskedForLessOften takes the measured cost of an
+// overview as given.
+func TestThousandsOfTasksAreAskedForLessOften(t *testing.T) {
+	asks := func(cost time.Duration) (every int) {
+		a, _ := newScene(scene.TwoWay(), &english, 120, 40)
+		a.feed.lastAsk = a.now
+		a.onSnapshot(snapshotMsg{snap: a.feed.snap, cost: cost})
+		before := a.feed.asked
+		for every = 1; a.feed.asked == before; every++ {
+			a.onTick(a.now.Add(time.Second))
+		}
+		return every - 1
+	}
+	for cost, want := range map[time.Duration]int{0: 1, 15 * time.Millisecond: 1, 50 * time.Millisecond: 2, 3 * time.Second: 5} {
+		if got := asks(cost); got != want {
+			t.Errorf("an overview that took %v is asked for every %d s, not %d", cost, got, want)
+		}
+	}
+}
+
 func TestEventsStayWhereTheyAre(t *testing.T) {
 	a, _ := newScene(scene.Failed(), &english, 120, 40)
 	press(a, "e", "down", "down")

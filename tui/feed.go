@@ -16,6 +16,8 @@ const (
 	eventPage        = 1000                   // events per request
 	eventsKept       = 10_000                 // in the console; the instance keeps its own
 	wholeVgroups     = 1_000                  // with more, only the selected task's are asked for
+	costShare        = 50                     // an overview may take one part in so many of the time
+	slowestPace      = 5 * time.Second        // however long an overview takes
 )
 
 // refreshSteps are the intervals that + and - choose from.
@@ -34,6 +36,7 @@ type feed struct {
 	asked    int       // number of the last request
 	lastAsk  time.Time // when the last request was sent
 	refresh  time.Duration
+	cost     time.Duration // of the last overview, from the question to its last byte
 	paused   bool
 	events   []core.Event // oldest first
 	lastSeq  uint64
@@ -48,6 +51,7 @@ type (
 	snapshotMsg struct {
 		number int
 		snap   *core.Snapshot
+		cost   time.Duration // 0 unless it is an overview
 		err    error
 	}
 	eventsMsg struct {
@@ -96,7 +100,9 @@ func (a *app) pull() tea.Cmd {
 		if whole {
 			m.snap, m.err = a.ctrl.Snapshot(ctx)
 		} else {
+			began := time.Now()
 			m.snap, m.err = a.ctrl.Overview(ctx, of)
+			m.cost = time.Since(began)
 		}
 		m.number = number
 		return m
@@ -152,7 +158,7 @@ func (a *app) onTick(t time.Time) tea.Cmd {
 	f := &a.feed
 	// The timer may fire a little early; half a second of slack keeps 1 Hz
 	// from becoming 0.5 Hz.
-	if f.paused || a.now.Sub(f.lastAsk) < f.refresh-500*time.Millisecond {
+	if f.paused || a.now.Sub(f.lastAsk) < f.pace()-500*time.Millisecond {
 		return tick()
 	}
 	return tea.Batch(tick(), a.refreshAll())
@@ -169,7 +175,7 @@ func (a *app) onChanged() tea.Cmd {
 func (a *app) onSnapshot(m snapshotMsg) tea.Cmd {
 	f := &a.feed
 	f.asking = false
-	f.err = m.err
+	f.err, f.cost = m.err, m.cost
 	if m.err == nil && m.snap != nil {
 		if f.snap != nil && f.snap.Instance.ID != m.snap.Instance.ID {
 			// Another instance's events count from the beginning.
@@ -224,7 +230,13 @@ func (f *feed) stale(now time.Time) bool {
 		return false
 	}
 	return f.err != nil || f.paused || !f.snap.Instance.Running ||
-		f.age(now) > staleAfter+f.refresh
+		f.age(now) > staleAfter+f.pace()
+}
+
+// pace is how often numbers are asked for: as was chosen, but of thousands of
+// tasks not so often that looking at them keeps two processes busy.
+func (f *feed) pace() time.Duration {
+	return max(f.refresh, min(costShare*f.cost, slowestPace))
 }
 
 // slower and faster change the refresh interval by one step.

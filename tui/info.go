@@ -48,7 +48,7 @@ func (a *app) infoText(w int) []string {
 			fact{a.text.StateDir, clean(in.StateDir), plain})
 	}
 	f = append(f, fact{a.text.ModeName, a.modeWord(), plain},
-		fact{a.text.Refresh, wholeSpan(a.feed.refresh), plain},
+		fact{a.text.Refresh, wholeSpan(a.feed.pace()), plain},
 		fact{a.text.ThemeName, a.theme.name, plain})
 	names := make([]string, 0, len(a.opt.Paths))
 	for name := range a.opt.Paths {

@@ -126,7 +126,8 @@ func (c *command) lookOffline() (*core.Snapshot, error) {
 // Background starts an instance as a process of its own, with the same
 // configuration and state directory, and returns when it answers. Nothing
 // secret is in its arguments or, beyond what it is meant to read there, in its
-// environment. Its output goes to a file of the state directory.
+// environment. Its output goes to a file of the state directory. One that has not
+// answered when ctx ends, or after ten seconds, is told to end.
 func Background(ctx context.Context, cfg *config.Config) (*Process, error) {
 	dir := cfg.Instance.StateDir
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -156,6 +157,8 @@ func Background(ctx context.Context, cfg *config.Config) (*Process, error) {
 	client := control.NewClient(dir)
 	defer client.Close()
 	if err := answers(ctx, client, ended); err != nil {
+		// What nobody has seen answering must not go on unknown to anybody.
+		_ = child.Process.Signal(syscall.SIGTERM)
 		return nil, fmt.Errorf("start an instance in the background: %w%s", err, logSince(p.Log, begin))
 	}
 	return p, nil
