@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -141,4 +143,34 @@ func TestARemovedTaskIsNotWrittenAgain(t *testing.T) {
 	if left, err := i.store.Tasks(""); err != nil || len(left) > 0 {
 		t.Errorf("the state file holds %d tasks of no replica, %v", len(left), err)
 	}
+}
+
+// TestARemovalThatIsGivenUpLeavesTasksAlive ends the request while the tasks stop:
+// they are there as before, and can be started.
+func TestARemovalThatIsGivenUpLeavesTasksAlive(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	cfg := quick()
+	cfg.Engine.CommitInterval.Duration, cfg.Engine.CommitMessages = time.Hour, 1000
+	i := running(t, w, cfg)
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	w.produce(east, "power", 2, "a")
+	await(t, "a is applied", func() bool { return len(w.appliedAt(west, "power")) == 1 })
+	ctx, cancel := context.WithCancel(t.Context())
+	w.setFault(func(op string) error {
+		if op == "commit" {
+			cancel()
+			time.Sleep(20 * time.Millisecond) // the removal has heard of it
+		}
+		return nil
+	})
+	if _, err := i.Remove(ctx, core.RemoveRequest{ID: id, Force: true}); err == nil {
+		t.Fatal("it was removed although nobody waited for it")
+	}
+	w.setFault(nil)
+	i.awaitState(t, id, "power", core.Stopped)
+	i.start(t, core.StartRequest{ID: id})
+	i.awaitState(t, id, "power", core.Running)
 }

@@ -55,8 +55,10 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeRemoved})
 	}
 	if !req.DryRun {
-		if err := e.endTasks(ctx, tasks); err != nil {
-			return nil, err
+		e.endTasks(tasks)
+		if ctx.Err() != nil {
+			e.revive(r, tasks)
+			return nil, fmt.Errorf("wait for the tasks of %s to stop: %w", req.ID, ctx.Err())
 		}
 	}
 	if err := e.cleanSource(ctx, r, tasks, req, res); err != nil {
@@ -95,9 +97,10 @@ func (e *Engine) forget(r *replica) error {
 	return e.store.DiscardReplica(r.rec.ID)
 }
 
-// endTasks stops supervisors for good and waits for them. A task that was
-// never supervised has nothing to end.
-func (e *Engine) endTasks(ctx context.Context, tasks []*task) error {
+// endTasks stops supervisors for good and waits for them, which takes little more
+// than the configured time to stop at the most: a task that has not ended cannot be
+// given back. One that was never supervised has nothing to end.
+func (e *Engine) endTasks(tasks []*task) {
 	for _, t := range tasks {
 		t.want(func(i *intent) { i.remove = true })
 	}
@@ -105,16 +108,10 @@ func (e *Engine) endTasks(ctx context.Context, tasks []*task) error {
 		e.mu.Lock()
 		supervised := t.supervised
 		e.mu.Unlock()
-		if !supervised {
-			continue
-		}
-		select {
-		case <-t.ended:
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s to stop: %w", t.key, ctx.Err())
+		if supervised {
+			<-t.ended
 		}
 	}
-	return nil
 }
 
 // cleanSource drops the groups and, where nobody else reads them, the topics.
@@ -158,8 +155,8 @@ func (t *task) group() string {
 	return groupName(t.e.store.InstanceID(), t.key)
 }
 
-// revive takes back the end of tasks whose removal failed half-way: they are
-// there again, stopped.
+// revive takes back the end of tasks whose removal failed half-way, or was given
+// up: they are there again, stopped.
 func (e *Engine) revive(r *replica, tasks []*task) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
