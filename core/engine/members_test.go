@@ -129,6 +129,46 @@ func TestAGroupMadeAnewGoesOnWhereItStood(t *testing.T) {
 	}
 }
 
+// TestWhatOthersReadIsNotAppliedHere has another member read a vgroup, and the
+// instance end: the record must say how far this one has applied it.
+func TestWhatOthersReadIsNotAppliedHere(t *testing.T) {
+	m := (&council{clock: &stoppedClock{time.Unix(1000, 0)}}).member(t)
+	tk := m.p.t
+	tk.meter.takenUp(core.Assignment{Vgroup: 2, Offset: 40, End: 100}, 40)
+	for _, vg := range []int32{2, 3} {
+		tk.meter.owner(core.Subscription{Vgroup: vg, Position: 90, End: 100}, "other", false)
+	}
+	again := newTask(tk.e, tk.replica, tk.keep(time.Unix(1000, 0)))
+	if at, known := again.meter.position(2); !known || at != 40 {
+		t.Errorf("what was applied up to 40 counts as applied up to %d", at)
+	}
+	if at, known := again.meter.position(3); known {
+		t.Errorf("what was never read here counts as applied up to %d", at)
+	}
+}
+
+// TestAnotherGroupBeginsWhereItBegins has a task read in another group, from an
+// earlier position, and be interrupted: it goes on where it stood in that one.
+func TestAnotherGroupBeginsWhereItBegins(t *testing.T) {
+	tk := (&council{clock: &stoppedClock{time.Unix(1000, 0)}}).member(t).p.t
+	pl := &plan{group: "own", db: core.Database{CreatedAt: time.Unix(500, 0)}}
+	tk.meter.start(core.Assignment{Vgroup: 2, Offset: 90, End: 100}, 90)
+	tk.rec.Group, tk.rec.SourceCreatedAt = "shared", pl.db.CreatedAt
+	if at, known := tk.remembered(pl, 2); known {
+		t.Fatalf("a position of another group, %d, counts", at)
+	}
+	tk.meter.owner(core.Subscription{Vgroup: 2, Position: 95, End: 100}, "other", false)
+	tk.meter.start(core.Assignment{Vgroup: 2, Offset: 10, End: 100}, core.Unknown)
+	tk.began(pl)
+	tk.meter.reached(map[int32]int64{2: 20})
+	if v := shown(tk.meter, time.Unix(1000, 0)).Vgroups[0]; v.Current != 20 || v.Owner != "" {
+		t.Errorf("shown at %d, owned by %q", v.Current, v.Owner)
+	}
+	if at, known := tk.remembered(pl, 2); !known || at != 20 {
+		t.Errorf("it goes on at %d, and not where it stood", at)
+	}
+}
+
 // TestHeldCommits says up to where a vgroup may be committed for its notes' sake.
 func TestHeldCommits(t *testing.T) {
 	now := time.Unix(10_000, 0)

@@ -177,14 +177,14 @@ func (m *meter) lastAt(vgroup int32) time.Time {
 	return time.Time{}
 }
 
-// start takes note of a subscription. What was applied before stays known,
-// even if the server would send it again.
+// start takes note of a subscription, and from where it reads: what is known to
+// be applied is in front of that, unless it was in another group.
 func (m *meter) start(a core.Assignment, stored int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := m.vgroup(a.Vgroup)
-	v.current = max(v.current, a.Offset)
-	v.latest, v.committed = a.End, stored
+	v.current, v.latest, v.committed = a.Offset, a.End, stored
+	v.owner, v.foreign = "", false // as it may have been in a shared group
 	m.changed, m.level = true, false
 }
 
@@ -456,6 +456,17 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 		t.Vgroups = append(t.Vgroups, g)
 	}
 	sort.Slice(t.Vgroups, func(i, j int) bool { return t.Vgroups[i].ID < t.Vgroups[j].ID })
+}
+
+// appliedHere puts what is applied here in the place of what others were seen reading.
+func (m *meter) appliedHere(vgroups []core.Vgroup) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range vgroups {
+		if v := m.vg[vgroups[i].ID]; v != nil && v.foreign {
+			vgroups[i].Current = v.current
+		}
+	}
 }
 
 // takeChanged reports, once, whether a number moved that should survive.

@@ -218,6 +218,7 @@ func (t *task) record(now time.Time, full bool) (store.Task, bool) {
 func (t *task) keep(now time.Time) store.Task {
 	last := t.report(now)
 	last.History, last.Step = nil, core.Step{}
+	t.meter.appliedHere(last.Vgroups)
 	for i := range last.Vgroups {
 		last.Vgroups[i].History = nil
 	}
