@@ -193,6 +193,7 @@ func init() {
 		"replica {1} copies the other way, and rows of a database that is written to by replication, too, would be left out",
 		"replica {1} copies the other way and reads raw rows, which is only right one way",
 		"leave raw_rows out, or replicate one way only",
+		"leave group_name out",
 		"raw rows are not read any more",
 		"raw rows are not read",
 		"its consumer group is shared",

@@ -88,13 +88,13 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	if err := sink.CanWrite(ctx, name); err != nil {
 		return err
 	}
-	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
-		return err
-	}
 	if rec := t.e.replicaRecord(t.replica); rec.GroupName != "" {
 		if err := t.share(ctx, pl, rec.GroupName, sink); err != nil {
 			return err
 		}
+	}
+	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
+		return err
 	}
 	if pl.auto {
 		pl.workers = t.autoWorkers()
@@ -134,6 +134,7 @@ func (t *task) share(ctx context.Context, pl *plan, name string, sink Catalog) e
 			return &core.Error{
 				Class: core.ClassOperator, Op: fmt.Sprintf("share the consumer group %q", name),
 				Text: fmt.Sprintf("a server's version is %s; both must be %s or later", c.Versions().Server, sharedGroups),
+				Hint: "leave group_name out",
 			}
 		}
 	}

@@ -62,6 +62,11 @@ func (e *Engine) checkRaw(id, source, sink string, wants bool) error {
 // unfitForRaw says why a task reads rows that can be looked into although the
 // replica asks for raw ones; empty: it may read these.
 func (t *task) unfitForRaw(ctx context.Context, pl *plan) (string, error) {
+	for _, v := range []core.Version{pl.sourceVersion, pl.sinkVersion} {
+		if !v.AtLeast(rawFrom) || v.AtLeast(rawBelow) {
+			return fmt.Sprintf("a server's version is %s; both must be from %s on and below %s", v, rawFrom, rawBelow), nil
+		}
+	}
 	t.mu.Lock()
 	plain, mended, began, pure := t.plain, t.rec.BySQL, t.rec.Group != "", t.rec.RawBorn
 	t.mu.Unlock()
@@ -76,11 +81,6 @@ func (t *task) unfitForRaw(ctx context.Context, pl *plan) (string, error) {
 		return "tables at the sink were made or changed by SQL", nil
 	case began && !pure:
 		return "the sink's database was not empty when replication began", nil
-	}
-	for _, v := range []core.Version{pl.sourceVersion, pl.sinkVersion} {
-		if !v.AtLeast(rawFrom) || v.AtLeast(rawBelow) {
-			return fmt.Sprintf("a server's version is %s; both must be from %s on and below %s", v, rawFrom, rawBelow), nil
-		}
 	}
 	if !began {
 		empty, err := pl.sinkCatalog.Empty(ctx, t.key.Database)
