@@ -148,6 +148,18 @@ func TestVerifyFindsAndRepairMends(t *testing.T) {
 	})
 }
 
+// TestVerifyFindsValuesThatChangedPlaces exchanges the values of two rows, as
+// conflicts may: count, sum, least and greatest value stay what they are.
+func TestVerifyFindsValuesThatChangedPlaces(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		in, id, db := filled(e)
+		e.exec(e.b, fmt.Sprintf("insert into %s.t2(ts,n) values(%d,11)(%d,10)", db, loadEpoch+10, loadEpoch+11))
+		in.expect(in.verify(id, false), core.AuditDifferent, map[core.DifferenceKind]int64{core.OtherValues: 2})
+		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditEqual, nil)
+		e.equal(e.a, e.b, db)
+	})
+}
+
 // filled replicates a database with four child tables and a normal one.
 func filled(e *env) (in *instance, id, db string) {
 	e.Helper()

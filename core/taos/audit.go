@@ -138,7 +138,7 @@ func (a *auditor) Span(ctx context.Context, database string, g audit.Group) (aud
 	return s, nil
 }
 
-// digestColumns is how many columns one query sums up: with four results each
+// digestColumns is how many columns one query sums up: with five results each
 // they stay far below what a server selects at once.
 const digestColumns = 200
 
@@ -168,7 +168,7 @@ func (a *auditor) digest(ctx context.Context, database string, g audit.Group, co
 	exprs := []string{"count(*) as n"}
 	kinds := make([]bool, 0, 4*len(columns)) // whether an expression is of a floating-point column
 	for _, c := range columns {
-		list, float := sums(c, g.Checksums)
+		list, float := sums(c, at, g.Checksums)
 		for _, e := range list {
 			exprs = append(exprs, fmt.Sprintf("%s as e%d", e, len(kinds)))
 			kinds = append(kinds, float)
@@ -195,23 +195,32 @@ func (a *auditor) digest(ctx context.Context, database string, g audit.Group, co
 	return nil
 }
 
-// sums are the expressions that a column's values are compared by. Sums of
+// placesModulo bounds what a value and its row's time weigh in a sum that tells
+// where values stand; see timesModulo.
+const placesModulo = 997
+
+// sums are the expressions that a column's values are compared by; at is the
+// column of the rows' time. Values that have changed places between rows leave
+// all sums as they are but those in which each weighs as much as its time. Sums of
 // floating-point values come last, and depend on the order of the rows.
-func sums(c core.Column, checksums bool) (exprs []string, float bool) {
+func sums(c core.Column, at string, checksums bool) (exprs []string, float bool) {
 	name := QuoteIdent(c.Name)
 	e := func(format string) string { return strings.ReplaceAll(format, "?", name) }
+	placed := func(value string) string {
+		return fmt.Sprintf("sum(%s %% %d * (cast(%s as bigint) %% %d))", e(value), placesModulo, at, placesModulo)
+	}
 	exprs = []string{e("count(?)")}
 	switch kind, _, _ := strings.Cut(c.Type, "("); {
 	case kind == "TIMESTAMP":
-		return append(exprs, e(fmt.Sprintf("sum(cast(? as bigint) %% %d)", timesModulo))), false
+		return append(exprs, e(fmt.Sprintf("sum(cast(? as bigint) %% %d)", timesModulo)), placed("cast(? as bigint)")), false
 	case strings.Contains(kind, "INT"):
-		return append(exprs, e("min(?)"), e("max(?)"), e("sum(?)")), false
+		return append(exprs, e("min(?)"), e("max(?)"), e("sum(?)"), placed("cast(? as bigint)")), false
 	case kind == "BOOL":
-		return append(exprs, e("sum(cast(? as int))")), false
+		return append(exprs, e("sum(cast(? as int))"), placed("cast(? as int)")), false
 	case kind == "BLOB" || kind == "MEDIUMBLOB":
 		return exprs, false
 	case checksums:
-		return append(exprs, e("sum(crc32(?))")), false
+		return append(exprs, e("sum(crc32(?))"), placed("crc32(?)")), false
 	case kind == "FLOAT" || kind == "DOUBLE":
 		return append(exprs, e("min(?)"), e("max(?)"), e("sum(?)")), true
 	case kind == "VARCHAR" || kind == "BINARY" || kind == "NCHAR":
