@@ -172,6 +172,10 @@ func (a *app) onKey(k tea.KeyMsg) tea.Cmd {
 		}
 		return tea.Batch(cmds...)
 	}
+	if k.Alt && k.Type == tea.KeyRunes && !a.typing() {
+		// Escape and the next key, of which tmux or a slow line made one.
+		return tea.Batch(a.onKey(tea.KeyMsg{Type: tea.KeyEsc}), a.onKey(tea.KeyMsg{Type: tea.KeyRunes, Runes: k.Runes}))
+	}
 	if d := a.dialog(); d != nil {
 		if k.Type == tea.KeyCtrlC {
 			return d.press(a, tea.KeyMsg{Type: tea.KeyEsc})
@@ -185,6 +189,17 @@ func (a *app) onKey(k tea.KeyMsg) tea.Cmd {
 		return a.promptKey(k)
 	}
 	return a.press(k.String())
+}
+
+// typing reports whether keys are text, in which Alt moves by words.
+func (a *app) typing() bool {
+	switch a.dialog().(type) {
+	case nil:
+		return a.prompt.open
+	case *form, *removal, *writer:
+		return true
+	}
+	return false
 }
 
 func (a *app) resize(w, h int) {

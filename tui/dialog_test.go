@@ -108,6 +108,21 @@ func TestKeysOfOnePacket(t *testing.T) {
 	}
 }
 
+func TestEscapeAndAKeyThatCameAsOne(t *testing.T) {
+	a, _ := newScene(scene.TwoWay(), &english, 120, 40)
+	press(a, "x")
+	a.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("j"), Alt: true})
+	if len(a.dialogs) != 0 || a.tasks.cursor != 1 {
+		t.Errorf("%d dialogs, the cursor is at %d", len(a.dialogs), a.tasks.cursor)
+	}
+	press(a, "/")
+	typed(a, "two words")
+	a.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("b"), Alt: true})
+	if at := a.prompt.input.field.Position(); !a.prompt.open || at != len("two ") {
+		t.Errorf("Alt-B in a text goes to %d", at)
+	}
+}
+
 func TestAHandoverCannotBeLeft(t *testing.T) {
 	a, _ := newScene(scene.TwoWay(), &english, 120, 40)
 	a.opt.Mode = InProcess
