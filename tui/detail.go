@@ -147,22 +147,27 @@ func (a *app) pairs(facts []fact, w int) []string {
 
 func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 	c := a.text.Col
+	throughput := metric(t.Rate.Messages, "msg/s") + ", " + size(int64(t.Rate.Bytes)) + "/s"
+	if t.Rate.Rows >= 0 {
+		throughput += ", " + metric(t.Rate.Rows, "rows/s")
+	}
+	quarantined := fact{a.text.Quarantined, strconv.Itoa(d.got.Poisoned), plain}
+	if d.got.Poisoned > 0 {
+		quarantined.tok = warn
+	}
 	f := []fact{
 		{strings.ToLower(c.State), a.stateGlyph(t.State) + " " + a.stateWord(t) + " " + a.glyphs.sep + " " + a.ago(t.Since), stateToken(t)},
 		{a.text.Desired, a.text.DesiredWord[t.Desired], plain},
 		{strings.ToLower(c.Diff), a.count(t.Diff, 20), plain},
 		{strings.ToLower(c.Lag), a.lagCell(t).text, plain},
 		{c.ETA, etaCell(t.Diff, t.EtaMS).text, plain},
-		{a.text.Throughput, metric(t.Rate.Messages, "msg/s") + ", " + size(int64(t.Rate.Bytes)) + "/s", plain},
+		{a.text.Throughput, throughput, plain},
 		{a.text.Totals, a.f(a.text.TotalsAre, grouped(t.Totals.Messages), size(t.Totals.Bytes), grouped(t.Totals.Commits), grouped(t.Totals.DDL)), plain},
 		{a.text.Retries, grouped(t.Totals.Retries), plain},
 		{a.text.QueueName, size(t.QueueBytes) + " / " + size(t.QueueLimit), plain},
 		{a.text.Workers, a.workers(t), plain},
 		{a.text.LastCommit, a.ago(t.LastCommit), plain},
-		{a.text.Quarantined, strconv.Itoa(d.got.Poisoned), plain},
-	}
-	if d.got.Poisoned > 0 {
-		f[len(f)-1].tok = warn
+		quarantined,
 	}
 	if c := t.Conflicts; d.got.Replica.TwoWay != "" {
 		conflicts := fact{a.text.Conflicts, a.f(a.text.ConflictsAre, grouped(c.Rows), grouped(c.Unchecked), grouped(c.Watched)), plain}
@@ -170,9 +175,6 @@ func (d *detailScreen) progress(a *app, t *core.Task) []fact {
 			conflicts.tok = warn
 		}
 		f = append(f, conflicts)
-	}
-	if t.Rate.Rows >= 0 {
-		f[5].value += ", " + metric(t.Rate.Rows, "rows/s")
 	}
 	if t.Audit != nil {
 		tok := plain
@@ -210,6 +212,11 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 		}
 		return clean(url) + " (" + clean(v) + ")"
 	}
+	declared := fact{a.text.Declared, a.text.Via[string(r.Origin)], plain}
+	if r.Undeclared {
+		declared.value += " " + a.glyphs.sep + " " + a.text.Undeclared
+		declared.tok = warn
+	}
 	f := []fact{
 		{a.text.Col.Source, version(t.Source, t.SourceVersion), plain},
 		{a.text.Col.Sink, version(t.Sink, t.SinkVersion), plain},
@@ -217,7 +224,7 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 		{a.text.Group, clean(t.Group), plain},
 		{a.text.Precision, clean(t.Precision), plain},
 		{a.text.Databases, clean(dbs), plain},
-		{a.text.Declared, a.text.Via[string(r.Origin)], plain},
+		declared,
 		{a.text.StartFrom, r.StartFrom, plain},
 		{a.text.NewDatabases, a.newDatabases(r), plain},
 		{a.text.CreateDatabases, a.yes(r.CreateDatabases), plain},
@@ -233,10 +240,6 @@ func (d *detailScreen) settings(a *app, t *core.Task) []fact {
 	}
 	if r.MaxBytesPerS > 0 {
 		f = append(f, fact{a.text.MaxRate, size(r.MaxBytesPerS) + "/s", plain})
-	}
-	if r.Undeclared {
-		f[6].value += " " + a.glyphs.sep + " " + a.text.Undeclared
-		f[6].tok = warn
 	}
 	return f
 }
