@@ -354,6 +354,9 @@ func (d *removal) body(a *app, w, h int) []string {
 		add(accent, 2, a.text.RemoveAsking)
 	case d.err != nil:
 		add(bad, 2, a.spoken(d.err.Error()))
+		if hint := core.HintOf(d.err); hint != "" {
+			add(dim, 2, a.spoken(hint))
+		}
 	}
 	for _, s := range d.deleted {
 		add(warn, 2, s)

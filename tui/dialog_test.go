@@ -190,6 +190,20 @@ func TestAddingDatabases(t *testing.T) {
 	}
 }
 
+func TestAddingDatabasesThatCannotBeLookedFor(t *testing.T) {
+	a, c := newScene(scene.TwoWay(), &english, 60, 15)
+	c.Err = &core.RefusedError{Text: "the sink is gone", Hint: "bring it back"}
+	press(a, "a")
+	later(a, graceTime)
+	shows(t, a, "the sink is gone")
+	shows(t, a, "bring it back")
+	shows(t, a, "[ Cancel ]")
+	press(a, "space", "down", "enter")
+	if len(a.dialogs) != 0 || len(c.Requests()) != 0 {
+		t.Errorf("%d dialogs, requests %v", len(a.dialogs), c.Requests())
+	}
+}
+
 func TestAFormIsNotLostByAnEnterTooMany(t *testing.T) {
 	a, _ := newScene(scene.Empty(), &english, 120, 40)
 	press(a, "n")

@@ -119,15 +119,7 @@ func (f *form) body(a *app, w, h int) []string {
 	case f.busy:
 		out = append(out, a.newLine(w).put(accent, a.text.Inspecting).String())
 	case f.err != nil:
-		var why []string
-		for _, r := range wrap(a.spoken(f.err.Error()), w) {
-			why = append(why, a.newLine(w).put(bad, r).String())
-		}
-		if hint := core.HintOf(f.err); hint != "" {
-			for _, r := range wrap(a.spoken(hint), w) {
-				why = append(why, a.newLine(w).put(dim, r).String())
-			}
-		}
+		why := a.errorLines(f.err, w)
 		out = append(out, why[:min(len(why), max(1, h-len(out)-1))]...)
 	default:
 		out = append(out, a.newLine(w).put(dim, a.text.FormHelp).String())
@@ -228,6 +220,10 @@ func (p *picker) press(a *app, k tea.KeyMsg) tea.Cmd {
 			p.toggle()
 		}
 	case "enter":
+		if p.err != nil {
+			a.closeDialog()
+			return nil
+		}
 		return p.start(a)
 	}
 	return nil
@@ -287,11 +283,8 @@ func (p *picker) body(a *app, w, h int) []string {
 	case !p.loaded:
 		return []string{a.newLine(w).put(accent, a.text.Inspecting).String()}
 	case p.err != nil:
-		var out []string
-		for _, r := range wrap(a.spoken(p.err.Error()), w) {
-			out = append(out, a.newLine(w).put(bad, r).String())
-		}
-		return out
+		why := a.errorLines(p.err, w)
+		return append(why[:min(len(why), h-2)], "", a.buttonRow([]button{{label: a.text.Cancel}}, 0, w))
 	}
 	option := func(i int, on bool, label string) string {
 		l := a.newLine(w)

@@ -71,6 +71,20 @@ func (a *app) complain(err error) {
 	a.notices.add(notice{level: bad, text: a.spoken(err.Error()), hint: a.spoken(core.HintOf(err))})
 }
 
+// errorLines say what went wrong, and what to do about it, in w cells.
+func (a *app) errorLines(err error, w int) []string {
+	var out []string
+	for _, r := range wrap(a.spoken(err.Error()), w) {
+		out = append(out, a.newLine(w).put(bad, r).String())
+	}
+	if hint := core.HintOf(err); hint != "" {
+		for _, r := range wrap(a.spoken(hint), w) {
+			out = append(out, a.newLine(w).put(dim, r).String())
+		}
+	}
+	return out
+}
+
 // noticeLines draws the newest message in at most three lines.
 func (a *app) noticeLines(w int) []string {
 	if len(a.notices) == 0 {
