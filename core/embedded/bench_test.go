@@ -72,7 +72,7 @@ func BenchmarkPoll(b *testing.B) {
 	}
 	vg := n.databases["d"].vgroups[0]
 	t := &topic{db: n.databases["d"], meta: true}
-	c := &consumer{group: &group{topic: t}, vgroups: map[int32]*reading{}}
+	c := &consumer{group: &group{topic: t}, pollRows: pollRows, vgroups: map[int32]*reading{}}
 	size := 0
 	for b.Loop() {
 		n.mu.Lock()

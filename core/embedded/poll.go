@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// pollRows is how many rows a data message gathers before it is handed out.
+// pollRows is how many rows a data message gathers before it is handed out, if
+// the consumer has not said (min.poll.rows).
 const pollRows = 4096
 
 // poll hands out the next message. t.lib is held throughout, so that every
@@ -141,7 +142,7 @@ func (n *Node) read(c *consumer, r *reading) *message {
 	} else {
 		var part []*entry
 		rows := 0
-		for ; v < vg.end() && rows < pollRows; v++ {
+		for ; v < vg.end() && rows < c.pollRows; v++ {
 			en := vg.at(v)
 			if !c.visible(en) {
 				if en.kind == kindSubmit && len(en.creates) > 0 && n.version.newLayout() {

@@ -285,6 +285,14 @@ func (a *subscribeArgs) consumer(v version) (*consumer, error) {
 	if a.GroupID == "" || len(a.GroupID) > 192 {
 		return nil, failure(codeInvalidPara, "invalid value for key 'group.id': %s", a.GroupID)
 	}
+	c.pollRows = pollRows
+	if text := a.Config["min.poll.rows"]; text != "" && v.surfacesErrors() {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil || n < 1 {
+			return nil, failure(codeInvalidPara, "invalid value for key 'min.poll.rows': %s", text)
+		}
+		c.pollRows = int(n)
+	}
 	if a.MaxPoll != "" && v.has(3, 3, 3, 0) {
 		ms, err := strconv.ParseInt(a.MaxPoll, 10, 32)
 		if err != nil || ms < 1000 {

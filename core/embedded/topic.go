@@ -44,6 +44,7 @@ type consumer struct {
 	excluded   bool   // skip what the raw writer wrote
 	batchMeta  bool
 	rawRows    bool          // rows come as they are stored
+	pollRows   int           // how many rows a message of rows gathers
 	keepsWAL   bool          // a commit sets the version from which on the WAL is kept
 	autoCommit time.Duration // at the start of a poll, if so long has passed; 0: never
 	autoAt     time.Time

@@ -28,8 +28,9 @@ type world struct {
 	servers  map[string]*server
 	calls    map[string]int
 	wrong    []string // what a replicator must never do
-	dead     bool     // a consumer that died holds a vgroup until the next poll
-	mute     bool     // polls fail, which old servers report as "no message"
+	subs     []Subscription
+	dead     bool // a consumer that died holds a vgroup until the next poll
+	mute     bool // polls fail, which old servers report as "no message"
 	probing  time.Duration
 	holdPace time.Duration
 }
@@ -147,6 +148,7 @@ func (w *world) Source(_ context.Context, ep core.Endpoint, sub Subscription) (S
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.subs = append(w.subs, sub)
 	s := w.servers[ep.URL]
 	src := &fakeSource{w: w, s: s, db: s.dbs[s.topics[sub.Topic]], group: sub.Group, at: map[int32]int64{}}
 	if s.offsets[sub.Group] == nil {

@@ -37,6 +37,10 @@ type Subscription struct {
 	// message can be fetched once: when that fails, the source must be opened
 	// anew.
 	RawRows bool
+	// MinRows is how many rows the source gathers for a message unless the WAL
+	// ends before; 0 is its own default of 4,096. Sources that cannot be told
+	// ignore it.
+	MinRows int
 	// HoldWAL asks the source to keep its WAL from the committed offsets on,
 	// whatever its retention says. Not all servers can: see Source.HoldsWAL.
 	HoldWAL bool

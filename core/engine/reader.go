@@ -105,6 +105,7 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 		Latest:          pl.latest,
 		Everything:      pl.raw, // with the exclusion the source would leave out more than it should
 		RawRows:         pl.raw,
+		MinRows:         w.p.t.rowsPerMessage(pl.raw),
 		HoldWAL:         pl.holdWAL,
 		MaxPollInterval: maxPollInterval,
 	})
@@ -282,6 +283,9 @@ func (w *worker) poll(ctx context.Context) error {
 	it := item{m: m, seq: w.handed, tenure: t}
 	w.look(&it)
 	w.q.put(it)
+	if w.p.t.tooWide(m, w.q.limit) {
+		w.p.halt(errNarrow)
+	}
 	return nil
 }
 

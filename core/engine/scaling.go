@@ -28,7 +28,7 @@ var errScale = errors.New("the number of workers is changed")
 
 // inOrder reports whether a pump ended only so that the next one begins.
 func inOrder(cause error) bool {
-	return errors.Is(cause, errRenew) || errors.Is(cause, errScale)
+	return errors.Is(cause, errRenew) || errors.Is(cause, errScale) || errors.Is(cause, errNarrow)
 }
 
 // scaling is how many workers a task has whose replica leaves that to it. It

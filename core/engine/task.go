@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tdreplica/core"
@@ -75,8 +76,9 @@ type task struct {
 	remade map[string]bool
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
-	renewal bool      // the consumer group is to be made anew
-	renewed time.Time // when it was, last
+	renewal bool        // the consumer group is to be made anew
+	wide    atomic.Bool // rows are so wide that a message gets fewer of them
+	renewed time.Time   // when it was, last
 }
 
 // facts are what the last preflight learned.

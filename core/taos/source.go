@@ -20,8 +20,12 @@ var (
 	versionConfig    = core.Version{3, 3, 6, 0} // and take options by their own names
 )
 
-// walMarker is the option by which commits make a server keep its WAL.
-const walMarker = "enable.wal.marker"
+// Options of a consumer by their own names: walMarker has commits make a server
+// keep its WAL, and minPollRows is how many rows are gathered for a message.
+const (
+	walMarker   = "enable.wal.marker"
+	minPollRows = "min.poll.rows"
+)
 
 // committedNone is what `committed` says for "nothing stored".
 const committedNone = -2147467247
@@ -113,20 +117,32 @@ func (src *source) subscribe(ctx context.Context) error {
 	if src.holds = src.sub.HoldWAL && src.adapter.AtLeast(versionConfig); src.holds {
 		args.Config[walMarker] = "true"
 	}
-	join := func() error {
-		return src.s.ask(ctx, src.op("subscribe to"), "subscribe", args, src.opts.SubscribeTimeout, nil)
+	if src.sub.MinRows > 0 && src.adapter.AtLeast(versionConfig) {
+		args.Config[minPollRows] = strconv.Itoa(src.sub.MinRows)
 	}
-	err = join()
+	err = src.join(ctx, args)
 	var e *core.Error
-	if src.holds && errors.As(err, &e) && e.Code == codeInvalidParam {
-		// The client library does not know the option; nobody has joined yet.
-		src.holds = false
-		delete(args.Config, walMarker)
-		err = join()
-	}
 	if errors.As(err, &e) && e.Class == core.ClassData {
 		// Nothing was written: it is an option that the server does not take.
 		e.Class = core.ClassOperator
+	}
+	return err
+}
+
+// join subscribes, without the options that the client library of the adapter
+// does not know: nobody has joined when it refuses one.
+func (src *source) join(ctx context.Context, args *subscribeArgs) error {
+	try := func() error {
+		return src.s.ask(ctx, src.op("subscribe to"), "subscribe", args, src.opts.SubscribeTimeout, nil)
+	}
+	err := try()
+	for _, option := range []string{walMarker, minPollRows} { // the younger one first
+		var e *core.Error
+		if _, set := args.Config[option]; set && errors.As(err, &e) && e.Code == codeInvalidParam {
+			delete(args.Config, option)
+			src.holds = src.holds && option != walMarker
+			err = try()
+		}
 	}
 	return err
 }

@@ -132,27 +132,37 @@ func TestSubscribeOptions(t *testing.T) {
 	}
 }
 
-// TestHoldOnlyWhereKnown: an adapter that has no map of options would drop it, and
-// one whose client library does not know the option refuses the subscription.
-func TestHoldOnlyWhereKnown(t *testing.T) {
+// TestOptionsOnlyWhereKnown: an adapter that has no map of options would drop it,
+// and one whose client library does not know an option refuses the subscription.
+func TestOptionsOnlyWhereKnown(t *testing.T) {
 	sub := subscription
-	sub.HoldWAL = true
+	sub.HoldWAL, sub.MinRows = true, 16384
 	for _, c := range []struct {
 		version    string
-		refuses    bool
+		refuses    []string
 		subscribed int
 		holds      bool
-	}{{"3.3.3.0", false, 1, false}, {"3.3.7.5", true, 2, false}, {"3.4.0.0", false, 1, true}} {
+		rows       any
+	}{
+		{"3.3.3.0", nil, 1, false, nil},
+		{"3.3.6.0", []string{walMarker, minPollRows}, 3, false, nil},
+		{"3.3.7.5", []string{walMarker}, 2, false, "16384"},
+		{"3.4.0.0", nil, 1, true, "16384"},
+	} {
 		f := newFake(t, func(r received) reply {
 			config, _ := r.Args["config"].(map[string]any)
-			if r.Action == "subscribe" && c.refuses && config[walMarker] != nil {
-				return reply{map[string]any{"code": 0x0118, "message": "unknown configuration key: enable.wal.marker"}}
+			for _, key := range c.refuses {
+				if r.Action == "subscribe" && config[key] != nil {
+					return reply{map[string]any{"code": 0x0118, "message": "unknown configuration key: " + key}}
+				}
 			}
 			return handshake(c.version, func(received) reply { return nil })(r)
 		})
 		src := openSource(t, f, Options{}, sub)
-		if n := len(f.requests("subscribe")); n != c.subscribed || src.HoldsWAL() != c.holds {
-			t.Errorf("%s: subscribed %d times, holds %v", c.version, n, src.HoldsWAL())
+		asked := f.requests("subscribe")
+		config, _ := asked[len(asked)-1].Args["config"].(map[string]any)
+		if len(asked) != c.subscribed || src.HoldsWAL() != c.holds || config[minPollRows] != c.rows {
+			t.Errorf("%s: subscribed %d times, holds %v, gathers %v rows", c.version, len(asked), src.HoldsWAL(), config[minPollRows])
 		}
 	}
 }
