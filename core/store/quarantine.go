@@ -49,7 +49,8 @@ type description struct {
 type quarantine struct {
 	dir string
 
-	mu    sync.Mutex
+	files sync.Mutex // held while files are written, read or deleted; taken before mu
+	mu    sync.Mutex // never held meanwhile: who counts messages holds locks, too
 	kept  map[string]core.Quarantined
 	count map[core.TaskKey]int
 	bytes int64
@@ -84,9 +85,36 @@ func (q *quarantine) open(stateDir string, clean bool) error {
 func (q *quarantine) path(id string) string { return filepath.Join(q.dir, id+messageSuffix) }
 
 func (q *quarantine) note(m core.Quarantined) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.kept[m.ID] = m
 	q.count[core.TaskKey{Replica: m.Replica, Database: m.Database}]++
 	q.bytes += m.Bytes
+}
+
+func (q *quarantine) forget(m core.Quarantined) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.kept, m.ID)
+	q.count[core.TaskKey{Replica: m.Replica, Database: m.Database}]--
+	q.bytes -= m.Bytes
+}
+
+func (q *quarantine) find(id string) (m core.Quarantined, there bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	m, there = q.kept[id]
+	return m, there
+}
+
+// hasRoom reports whether so many bytes more fit into limit.
+func (q *quarantine) hasRoom(bytes, limit int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes+bytes > limit || len(q.kept) >= core.MaxQuarantined {
+		return fmt.Errorf("%w: it holds %d messages of %d bytes", ErrQuarantineFull, len(q.kept), q.bytes)
+	}
+	return nil
 }
 
 // read returns what a file says, and with whole also its message.
@@ -138,21 +166,27 @@ func digestOf(message []byte) string {
 }
 
 // Quarantine keeps a message that a sink refused. When it returns nil the
-// message is on the disk; added is false if it was there already. All messages
-// together take at most limit bytes: then it returns ErrQuarantineFull.
+// message is on the disk; added is false if it was there already, and whole. All
+// messages together take at most limit bytes: then it returns ErrQuarantineFull.
 func (s *Store) Quarantine(m core.Quarantined, message []byte, limit int64) (added bool, err error) {
 	q := &s.quarantine
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.files.Lock()
+	defer q.files.Unlock()
 	m.Bytes = int64(len(message))
-	if _, there := q.kept[m.ID]; there {
-		return false, nil
+	old, there := q.find(m.ID)
+	if there {
+		if _, _, err := q.read(m.ID, true); err == nil {
+			return false, nil
+		}
 	}
-	if q.bytes+m.Bytes > limit || len(q.kept) >= core.MaxQuarantined {
-		return false, fmt.Errorf("%w: it holds %d messages of %d bytes", ErrQuarantineFull, len(q.kept), q.bytes)
+	if err := q.hasRoom(m.Bytes-old.Bytes, limit); err != nil {
+		return false, err
 	}
 	if err := q.write(&m, message); err != nil {
 		return false, fmt.Errorf("write a message to quarantine: %w", err)
+	}
+	if there {
+		q.forget(old)
 	}
 	q.note(m)
 	return true, nil
@@ -230,9 +264,9 @@ func (s *Store) QuarantinedOf(key core.TaskKey) int {
 // written.
 func (s *Store) ReadQuarantined(id string) (*core.Quarantined, []byte, error) {
 	q := &s.quarantine
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if _, there := q.kept[id]; !there {
+	q.files.Lock()
+	defer q.files.Unlock()
+	if _, there := q.find(id); !there {
 		return nil, nil, unknownMessage(id)
 	}
 	m, message, err := q.read(id, true)
@@ -245,18 +279,16 @@ func (s *Store) ReadQuarantined(id string) (*core.Quarantined, []byte, error) {
 // Discard deletes one message and returns what it was.
 func (s *Store) Discard(id string) (*core.Quarantined, error) {
 	q := &s.quarantine
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	m, there := q.kept[id]
+	q.files.Lock()
+	defer q.files.Unlock()
+	m, there := q.find(id)
 	if !there {
 		return nil, unknownMessage(id)
 	}
 	if err := os.Remove(q.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("delete a message in quarantine: %w", err)
 	}
-	delete(q.kept, id)
-	q.count[core.TaskKey{Replica: m.Replica, Database: m.Database}]--
-	q.bytes -= m.Bytes
+	q.forget(m)
 	return &m, syncDir(q.dir)
 }
 

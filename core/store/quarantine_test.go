@@ -7,7 +7,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"tdreplica/core"
 	"tdreplica/core/store"
@@ -135,4 +137,82 @@ func FuzzQuarantineFile(f *testing.F) {
 			t.Errorf("read %q", payload)
 		}
 	})
+}
+
+// TestQuarantineTrustsNoDamagedFile reads a message again whose file was damaged or
+// deleted since: it may only be committed when it is on the disk whole.
+func TestQuarantineTrustsNoDamagedFile(t *testing.T) {
+	for name, harm := range map[string]func(path string) error{
+		"cut off": func(path string) error { return os.Truncate(path, 40) },
+		"deleted": os.Remove,
+		"changed": func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[len(b)-1] ^= 1
+			return os.WriteFile(path, b, 0o600)
+		},
+	} {
+		for _, restart := range []bool{false, true} {
+			dir := t.TempDir()
+			s := open(t, dir)
+			m := message("maple-3-8-a", 3, 8)
+			keep(t, s, m, "rows")
+			if err := harm(filepath.Join(dir, "quarantine", m.ID+".msg")); err != nil {
+				t.Fatal(err)
+			}
+			if restart {
+				s.Close()
+				s = open(t, dir)
+			}
+			if _, err := s.Quarantine(m, []byte("rows"), room); err != nil {
+				t.Errorf("%s, restart %v: %v", name, restart, err)
+			}
+			if _, kept, err := s.ReadQuarantined(m.ID); err != nil || string(kept) != "rows" {
+				t.Errorf("%s, restart %v: kept as %q, %v", name, restart, kept, err)
+			}
+			if n, list := s.QuarantinedOf(core.TaskKey{Replica: "maple", Database: "power"}), s.Quarantined(); n != 1 || len(list) != 1 || list[0].Damaged != "" {
+				t.Errorf("%s, restart %v: %d counted of %+v", name, restart, n, list)
+			}
+			s.Close()
+		}
+	}
+}
+
+// TestQuarantineIsCountedWhileItIsWritten has a file that takes its time: nobody
+// who only counts messages, and holds locks of a task meanwhile, may wait for it.
+func TestQuarantineIsCountedWhileItIsWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	defer s.Close()
+	m := message("maple-3-8-a", 3, 8)
+	pipe := filepath.Join(dir, "quarantine", m.ID+".part")
+	if err := errors.Join(os.Mkdir(filepath.Dir(pipe), 0o700), syscall.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { // it waits until somebody reads
+		_, err := s.Quarantine(m, []byte("rows"), room)
+		written <- err
+	}()
+	counted := make(chan int, 1)
+	go func() {
+		time.Sleep(50 * time.Millisecond)
+		counted <- s.QuarantinedOf(core.TaskKey{Replica: "maple", Database: "power"})
+	}()
+	select {
+	case n := <-counted:
+		if n != 0 {
+			t.Errorf("counted %d before it was written", n)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("nobody can count while a message is written")
+	}
+	if _, err := os.ReadFile(pipe); err != nil {
+		t.Error(err)
+	}
+	if err := <-written; err == nil {
+		t.Error("a pipe was taken for a disk")
+	}
 }
