@@ -160,6 +160,7 @@ func init() {
 		"what was known of them holds for the new ones",
 		"rows that the sink acknowledged did not arrive and are written again",
 		"table {1} is not there",
+		"at the sink {1} is a super table",
 		"it was dropped meanwhile",
 		"read the tags of {1} of database {2} at {3}",
 		"read the tags of {1} of database {2}",

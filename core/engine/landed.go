@@ -179,6 +179,26 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	return nil
 }
 
+// inTheWay says so where a super table has the name of a table that is missing
+// although one was found, or made, a moment ago: no time mends that. Otherwise the
+// error stays what it is.
+func (w *worker) inTheWay(ctx context.Context, blocks []raw.Block, m *core.Message, missing error) error {
+	var supers []string
+	err := w.ask(ctx, func(ctx context.Context) (err error) {
+		supers, err = w.p.plan.sinkCatalog.SuperTables(ctx, w.p.t.key.Database)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for i := range blocks {
+		if name := blocks[i].Table; slices.Contains(supers, name) {
+			return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "write rows", Text: fmt.Sprintf("at the sink %s is a super table", name)})
+		}
+	}
+	return missing
+}
+
 // tableIDs finds tables at the sink. Each part of them has a deadline of its own:
 // a second's rows may be of more tables than a server lists within one.
 func (w *worker) tableIDs(ctx context.Context, names []string) (map[string]core.TableID, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"strings"
 	"testing"
 
 	"tdreplica/core"
@@ -63,5 +64,29 @@ func TestManyTablesAreLookedForInParts(t *testing.T) {
 	gone, err := w.goneTables(t.Context())
 	if err != nil || len(gone) > 0 || sink.asked != 5*tablesAtOnce+1 {
 		t.Errorf("%d tables are gone, %d were asked for, %v", len(gone), sink.asked, err)
+	}
+}
+
+// superTable is a sink where a table of the source is a super table.
+type superTable struct{ anotherTable }
+
+func (c *superTable) TableIDs(context.Context, string, []string) (map[string]core.TableID, error) {
+	return nil, nil
+}
+
+func (c *superTable) SuperTables(context.Context, string) ([]string, error) {
+	return []string{"d1"}, nil
+}
+
+// TestASuperTableInTheWayEndsTheTask writes rows of a table whose name a super table
+// has at the sink: no time will mend that.
+func TestASuperTableInTheWayEndsTheTask(t *testing.T) {
+	w, _, world := movedWorker(t)
+	sink := &superTable{anotherTable{&fakeCatalog{world, world.servers[west]}, 1, 1}}
+	w.p.plan.sinkCatalog, w.p.plan.catalog, w.p.plan.sinkVersion = sink, sink, wholeRows
+	w.landing = newLanding(trusting)
+	err := w.writeRows(t.Context(), oneRow("d1"))
+	if class := core.ClassOf(err); class != core.ClassData || !strings.Contains(fmt.Sprint(err), "super table") {
+		t.Errorf("class %s: %v", class, err)
 	}
 }

@@ -105,7 +105,11 @@ func (w *worker) writeRows(ctx context.Context, m *core.Message) error {
 	}
 	w.dropSink() // it may have refused for what it remembered
 	rawType, payload := raw.EncodeRows(fitted, create)
-	return w.tryRows(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(m))
+	err = w.tryRows(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(m))
+	if w.landing != nil && hasCode(err, codeTableMissing) {
+		err = w.inTheWay(ctx, fitted, m, err)
+	}
+	return err
 }
 
 func (w *worker) dropSink() {

@@ -92,6 +92,13 @@ func (c *anotherTable) Describe(context.Context, string, string) (*core.Table, e
 	return &core.Table{Name: "d1", Columns: []core.Column{{Name: "ts", Type: "TIMESTAMP", Length: 8}}}, nil
 }
 
+// oneRow is a message with a row of a table, which has nothing but its time.
+func oneRow(table string) *core.Message {
+	ts := raw.ColumnData{Column: raw.Column{Name: "ts", ID: 1, Type: raw.Timestamp, Bytes: 8}, Index: make([]byte, 1), Data: binary.LittleEndian.AppendUint64(nil, 1)}
+	rawType, payload := raw.EncodeRows([]raw.Block{{Table: table, Rows: 1, Precision: "ms", Columns: []raw.ColumnData{ts}}}, nil)
+	return raw.Item{RawType: rawType, Payload: payload}.Message(&core.Message{Vgroup: 2, Kind: core.KindData})
+}
+
 // TestRowsWrittenAgainLeaveTheChangeItsVgroup has rows written again because a
 // change of schema comes whose vgroup moves away meanwhile: the change is not
 // carried out.
@@ -100,9 +107,7 @@ func TestRowsWrittenAgainLeaveTheChangeItsVgroup(t *testing.T) {
 	w.p.plan.sinkVersion = wholeRows
 	w.p.plan.sinkCatalog = &anotherTable{&fakeCatalog{world, world.servers[west]}, 2, 2}
 	w.landing = newLanding(trusting)
-	ts := raw.ColumnData{Column: raw.Column{Name: "ts", ID: 1, Type: raw.Timestamp, Bytes: 8}, Index: make([]byte, 1), Data: binary.LittleEndian.AppendUint64(nil, 1)}
-	rawType, payload := raw.EncodeRows([]raw.Block{{Table: "d1", Rows: 1, Precision: "ms", Columns: []raw.ColumnData{ts}}}, nil)
-	rows := raw.Item{RawType: rawType, Payload: payload}.Message(&core.Message{Vgroup: 2, Kind: core.KindData})
+	rows := oneRow("d1")
 	was := &landed{name: "d1", uid: 1, dirty: true}
 	w.landing.written = []*landed{was}
 	w.wrote(&job{it: item{m: rows, seq: 1, tenure: owned}})
