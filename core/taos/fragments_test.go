@@ -3,6 +3,7 @@ package taos
 import (
 	"bytes"
 	"context"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -49,8 +50,7 @@ func TestMessagesArriveWholeAndStayAsTheyWere(t *testing.T) {
 	messages, pongs := make(chan []byte, 1), make(chan string, 1)
 	conn := heard(t, messages, pongs)
 	s := newSocket(endpoint{}, Options{RequestTimeout: time.Minute})
-	s.conn, s.frag.conn = conn, conn.NetConn()
-	conn.SetPingHandler(s.pong)
+	s.use(conn)
 	go s.read()
 	for _, size := range []int{
 		0, 1, 3, 125, 126, patternSize - 1, patternSize + 1, 1<<16 - 1, 1 << 16,
@@ -99,4 +99,37 @@ func TestAMessageThatWasCutOffIsAsItWas(t *testing.T) {
 	if err := f.write(ended, websocket.BinaryMessage, data, time.Minute); err == nil {
 		t.Error("a message went out after the end of its context")
 	}
+}
+
+// TestNoGoodbyeInTheMiddleOfAFragment has a server close the connection while a
+// fragment goes out: what answers it would be taken for a part of that.
+func TestNoGoodbyeInTheMiddleOfAFragment(t *testing.T) {
+	answered := make(chan []byte, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		bye := websocket.FormatCloseMessage(websocket.CloseGoingAway, "")
+		if err := conn.WriteControl(websocket.CloseMessage, bye, time.Now().Add(time.Second)); err != nil {
+			return
+		}
+		answer, _ := io.ReadAll(conn.NetConn()) // until the client is gone
+		answered <- answer
+	}))
+	defer server.Close()
+	conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), "ws"+strings.TrimPrefix(server.URL, "http"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSocket(endpoint{}, Options{RequestTimeout: time.Minute})
+	s.use(conn)
+	s.frag.mu.Lock() // as while a fragment is written
+	go s.read()
+	if got := <-answered; len(got) > 0 {
+		t.Errorf("% x was sent", got)
+	}
+	s.frag.mu.Unlock()
+	s.close()
 }

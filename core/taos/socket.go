@@ -125,12 +125,17 @@ func dial(ctx context.Context, e endpoint, path string, opts Options) (*socket, 
 		return nil, handshakeError(e, resp.StatusCode, err)
 	}
 	s := newSocket(e, opts)
-	s.conn = conn
-	s.frag.conn = conn.NetConn()
-	conn.SetReadLimit(opts.MaxFrame + newHeadSize)
-	conn.SetPingHandler(s.pong)
+	s.use(conn)
 	go s.read()
 	return s, nil
+}
+
+// use makes a connection the socket's, before anything is read from it.
+func (s *socket) use(conn *websocket.Conn) {
+	s.conn, s.frag.conn = conn, conn.NetConn()
+	conn.SetReadLimit(s.opts.MaxFrame + newHeadSize)
+	conn.SetPingHandler(s.pong)
+	conn.SetCloseHandler(s.goodbye)
 }
 
 // newSocket makes one without a connection.
@@ -150,16 +155,19 @@ func newSocket(e endpoint, opts Options) *socket {
 // close ends the connection and waits for the reader.
 func (s *socket) close() {
 	s.unwatch()
-	deadline := time.Now().Add(closeGrace)
-	bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	// The other side may be gone; then there is nobody to say goodbye to. Nor
-	// is there in the middle of a message.
-	if s.frag.mu.TryLock() {
-		_ = s.conn.WriteControl(websocket.CloseMessage, bye, deadline)
-		s.frag.mu.Unlock()
-	}
+	_ = s.goodbye(websocket.CloseNormalClosure, "")
 	s.fail(errClosed)
 	<-s.done
+}
+
+// goodbye ends the conversation, or agrees to its end. The other side may be gone;
+// then there is nobody to say it to. Nor is there in the middle of a fragment.
+func (s *socket) goodbye(code int, _ string) error {
+	if s.frag.mu.TryLock() {
+		defer s.frag.mu.Unlock()
+		_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(closeGrace))
+	}
+	return nil
 }
 
 var errClosed = errors.New("the connection was closed here")
