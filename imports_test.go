@@ -36,8 +36,9 @@ var allowedImports = map[string][]string{
 	"tui":            {"core", "config"},
 
 	// What only tests and the pictures use.
-	"tui/internal/scene": {"core"},
-	"tui/paper":          {},
+	"core/internal/bounded": {},
+	"tui/internal/scene":    {"core"},
+	"tui/paper":             {},
 }
 
 // libraryOwners tells which packages may use a library. One that is not listed

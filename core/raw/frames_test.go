@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"encoding/hex"
 	"os"
-	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
 
 	"tdreplica/core"
+	"tdreplica/core/internal/bounded"
 )
 
 // frame is a payload that a real server sent.
@@ -72,20 +72,6 @@ func find(tb testing.TB, server, step string, kind Kind) Meta {
 	return Meta{}
 }
 
-// bounded fails if f allocates more than a multiple of what it was given. The
-// rest of the process hardly allocates meanwhile.
-func bounded(t *testing.T, input int, f func()) {
-	t.Helper()
-	heap := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(heap)
-	before := heap[0].Value.Uint64()
-	f()
-	metrics.Read(heap)
-	if got := heap[0].Value.Uint64() - before; got > 1<<20+200*uint64(input) {
-		t.Errorf("%d bytes of input take %d of memory", input, got)
-	}
-}
-
 func FuzzMetas(f *testing.F) {
 	for _, fr := range frames(f) {
 		if !fr.rows() {
@@ -95,7 +81,7 @@ func FuzzMetas(f *testing.F) {
 	f.Fuzz(func(t *testing.T, rawType uint16, payload []byte) {
 		var metas []Meta
 		var err error
-		bounded(t, len(payload), func() { metas, err = Metas(core.RawType(rawType), payload) })
+		bounded.Memory(t, len(payload), 1<<20, func() { metas, err = Metas(core.RawType(rawType), payload) })
 		if err != nil {
 			return
 		}
@@ -129,7 +115,7 @@ func FuzzRows(f *testing.F) {
 		var blocks []Block
 		var created []NewTable
 		var err error
-		bounded(t, len(payload), func() { blocks, created, err = Rows(core.RawType(rawType), payload) })
+		bounded.Memory(t, len(payload), 1<<20, func() { blocks, created, err = Rows(core.RawType(rawType), payload) })
 		if err != nil {
 			return
 		}

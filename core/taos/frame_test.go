@@ -11,6 +11,7 @@ import (
 	"github.com/taosdata/driver-go/v3/common"
 
 	"tdreplica/core"
+	"tdreplica/core/internal/bounded"
 )
 
 // recordedFrames are binary replies of real servers, of both styles.
@@ -113,7 +114,7 @@ func FuzzRawFrame(f *testing.F) {
 		var read []byte
 		var err error
 		// A header is believed up to exactFrame; then it takes trust times what came.
-		bounded(t, len(frame)+exactFrame/50, func() {
+		bounded.Memory(t, len(frame)+exactFrame/50, 4<<20, func() {
 			read, err = readFrame(bytes.NewReader(frame), make([]byte, newHeadSize), 512<<20)
 		})
 		if err == nil && !bytes.Equal(read, frame) {
@@ -150,7 +151,7 @@ func FuzzReply(f *testing.F) {
 		s := newSocket(endpoint{}, Options{})
 		c := s.register("poll")
 		var err error
-		bounded(t, len(text), func() { err = s.readText(bytes.NewReader(text)) })
+		bounded.Memory(t, len(text), 4<<20, func() { err = s.readText(bytes.NewReader(text)) })
 		var want pollReply
 		var head struct {
 			Code    *int   `json:"code"`
@@ -184,7 +185,7 @@ func FuzzREST(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		var reply *common.TDEngineRestfulResp
 		var err error
-		bounded(t, len(body), func() { reply, err = decodeREST(bytes.NewReader(body)) })
+		bounded.Memory(t, len(body), 4<<20, func() { reply, err = decodeREST(bytes.NewReader(body)) })
 		if err == nil && reply.Code == 0 && len(reply.ColNames) == 0 {
 			t.Fatal("a result without columns")
 		}

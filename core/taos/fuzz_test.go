@@ -2,25 +2,10 @@ package taos
 
 import (
 	"encoding/json"
-	"runtime/metrics"
 	"testing"
 
 	"tdreplica/core"
 )
-
-// bounded fails if f allocates more than a multiple of what it was given. The
-// rest of the process hardly allocates meanwhile.
-func bounded(t *testing.T, input int, f func()) {
-	t.Helper()
-	heap := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(heap)
-	before := heap[0].Value.Uint64()
-	f()
-	metrics.Read(heap)
-	if got := heap[0].Value.Uint64() - before; got > 4<<20+200*uint64(input) {
-		t.Errorf("%d bytes of input take %d of memory", input, got)
-	}
-}
 
 // FuzzOffsets lets a server answer anything to the questions for offsets. What a
 // source takes from it must be offsets of the vgroups that were asked for.

@@ -161,7 +161,8 @@ func TestAnAbandonedWriteIsNotSentLater(t *testing.T) {
 	}
 	server.Start()
 	defer server.Close()
-	k, err := New(quick).Sink(t.Context(), core.Endpoint{URL: server.URL, User: "root", Password: "x"}, "power")
+	hasty := Options{WriteTimeout: 150 * time.Millisecond}
+	k, err := New(hasty).Sink(t.Context(), core.Endpoint{URL: server.URL, User: "root", Password: "x"}, "power")
 	if err != nil {
 		t.Fatal(err)
 	}
