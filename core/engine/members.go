@@ -197,7 +197,7 @@ func (m *members) see(ctx context.Context) error {
 		if !mine {
 			elsewhere = append(elsewhere, s)
 		}
-		p.t.meter.owner(s, owner, mine)
+		p.t.meter.owner(s, owner, mine, asked)
 	}
 	for vg := range m.owned {
 		if !seen[vg] {

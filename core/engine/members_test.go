@@ -136,7 +136,7 @@ func TestWhatOthersReadIsNotAppliedHere(t *testing.T) {
 	tk := m.p.t
 	tk.meter.takenUp(core.Assignment{Vgroup: 2, Offset: 40, End: 100}, 40)
 	for _, vg := range []int32{2, 3} {
-		tk.meter.owner(core.Subscription{Vgroup: vg, Position: 90, End: 100}, "other", false)
+		tk.meter.owner(core.Subscription{Vgroup: vg, Position: 90, End: 100}, "other", false, time.Unix(1000, 0))
 	}
 	again := newTask(tk.e, tk.replica, tk.keep(time.Unix(1000, 0)))
 	if at, known := again.meter.position(2); !known || at != 40 {
@@ -144,6 +144,35 @@ func TestWhatOthersReadIsNotAppliedHere(t *testing.T) {
 	}
 	if at, known := again.meter.position(3); known {
 		t.Errorf("what was never read here counts as applied up to %d", at)
+	}
+}
+
+// TestAnAuditWaitsForOthersNotForEver has another member read one of two vgroups: a
+// comparison waits until both have passed an end that is newer than its look, by
+// what the source tells, which may be late.
+func TestAnAuditWaitsForOthersNotForEver(t *testing.T) {
+	asked := time.Unix(1000, 0)
+	m := newMeter(core.Task{})
+	tell := func(consumer string, position int64, at time.Time) {
+		m.owner(core.Subscription{Vgroup: 3, Consumer: consumer, Position: position, End: 90}, "other", false, at)
+	}
+	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
+	m.measured([]core.Assignment{{Vgroup: 2, End: 10}}, asked.Add(time.Second), asked.Add(time.Second), true)
+	tell("0x1", 80, asked.Add(toldLate))
+	if ends := m.endsSince(asked); ends != nil {
+		t.Errorf("what may be older than the look counts: %v", ends)
+	}
+	tell("", 90, asked.Add(2*toldLate))
+	if ends := m.endsSince(asked); ends != nil {
+		t.Errorf("a vgroup that nobody reads counts: %v", ends)
+	}
+	tell("0x1", 80, asked.Add(2*toldLate))
+	ends := m.endsSince(asked)
+	if ends[2] != 10 || ends[3] != 90 || m.hasPassed(ends) {
+		t.Errorf("the ends are %v, passed: %v", ends, m.hasPassed(ends))
+	}
+	if tell("0x1", 90, asked.Add(3*toldLate)); !m.hasPassed(ends) {
+		t.Error("the other one's vgroup is never passed")
 	}
 }
 
@@ -157,7 +186,7 @@ func TestAnotherGroupBeginsWhereItBegins(t *testing.T) {
 	if at, known := tk.remembered(pl, 2); known {
 		t.Fatalf("a position of another group, %d, counts", at)
 	}
-	tk.meter.owner(core.Subscription{Vgroup: 2, Position: 95, End: 100}, "other", false)
+	tk.meter.owner(core.Subscription{Vgroup: 2, Position: 95, End: 100}, "other", false, time.Unix(1000, 0))
 	tk.meter.start(core.Assignment{Vgroup: 2, Offset: 10, End: 100}, core.Unknown)
 	tk.began(pl)
 	tk.meter.reached(map[int32]int64{2: 20})

@@ -250,9 +250,9 @@ func (p *pump) mayRenew(now time.Time) bool {
 // mustBeAlone warns of rows that are held back.
 const mustBeAlone = "tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew; that takes its only member; stop this replica's other instances until this warning goes"
 
-// owner takes what the server tells of a vgroup's reading. Where another member
-// owns it, it is all that is known of it.
-func (m *meter) owner(s core.Subscription, owner string, mine bool) {
+// owner takes what the server told of a vgroup's reading when it was asked. Where
+// another member owns it, it is all that is known of it, and may be late.
+func (m *meter) owner(s core.Subscription, owner string, mine bool, asked time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	v := m.vgroup(s.Vgroup)
@@ -268,6 +268,9 @@ func (m *meter) owner(s core.Subscription, owner string, mine bool) {
 	}
 	if s.End != core.Unknown {
 		v.latest = max(s.End, v.read)
+		if s.Consumer != "" { // else it is not told any more
+			v.end, v.endAt = s.End, asked.Add(-toldLate)
+		}
 	}
 	v.committed, v.rewind = core.Unknown, core.Unknown
 }
