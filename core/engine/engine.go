@@ -296,7 +296,7 @@ func (e *Engine) tick(now time.Time) {
 func (e *Engine) flush(full bool) error {
 	e.writing.Lock()
 	defer e.writing.Unlock()
-	err := e.events.flush(e.store)
+	err := e.events.flush(e.store.AppendEvents)
 	var recs []store.Task
 	var flushed []*task
 	now := e.clock.Now()

@@ -2,10 +2,10 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"tdreplica/core"
-	"tdreplica/core/store"
 )
 
 // recentEvents is how many events are answered from memory.
@@ -14,6 +14,8 @@ const recentEvents = 1000
 // eventLog numbers events, keeps the newest in memory and hands all of them to
 // the store in batches.
 type eventLog struct {
+	writing sync.Mutex // held while some are written; taken before mu
+
 	mu      sync.Mutex
 	last    uint64
 	recent  []core.Event
@@ -39,16 +41,24 @@ func (l *eventLog) add(ev core.Event) {
 	l.pending = append(l.pending, ev)
 }
 
-func (l *eventLog) flush(s *store.Store) error {
+// flush has what is pending written. Who has something to say meanwhile does not
+// wait for the disk.
+func (l *eventLog) flush(write func(...core.Event) error) error {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.pending) == 0 {
+	pending := slices.Clone(l.pending)
+	l.mu.Unlock()
+	if len(pending) == 0 {
 		return nil
 	}
-	if err := s.AppendEvents(l.pending...); err != nil {
+	if err := write(pending...); err != nil {
 		return fmt.Errorf("keep events: %w", err)
 	}
-	l.pending = l.pending[:0]
+	last := pending[len(pending)-1].Seq
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pending = slices.DeleteFunc(l.pending, func(ev core.Event) bool { return ev.Seq <= last })
 	return nil
 }
 

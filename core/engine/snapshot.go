@@ -159,7 +159,7 @@ func (e *Engine) Events(_ context.Context, after uint64, limit int) ([]core.Even
 	if out, ok := e.events.after(after, limit); ok {
 		return out, nil
 	}
-	if err := e.events.flush(e.store); err != nil {
+	if err := e.events.flush(e.store.AppendEvents); err != nil {
 		return nil, err
 	}
 	return e.store.Events(after, limit)
