@@ -53,6 +53,7 @@ type landing struct {
 	since      time.Time // when the first of jobs was written
 	connection int       // counts the connections for writing
 	doubted    bool      // jobs are being written again
+	blind      bool      // it was told that messages cannot be read
 }
 
 func newLanding(sink core.Version) *landing {
@@ -147,7 +148,10 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 		}
 	})
 	if err != nil {
-		w.p.t.drifted("the source's rows cannot be read here; tables that are missing at the sink are not noticed: " + err.Error())
+		if !l.blind {
+			l.blind = true // every message may have another error
+			w.p.t.drifted("the source's rows cannot be read here; tables that are missing at the sink are not noticed: " + err.Error())
+		}
 		l.next = l.next[:0]
 		return nil
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -88,5 +89,21 @@ func TestASuperTableInTheWayEndsTheTask(t *testing.T) {
 	err := w.writeRows(t.Context(), oneRow("d1"))
 	if class := core.ClassOf(err); class != core.ClassData || !strings.Contains(fmt.Sprint(err), "super table") {
 		t.Errorf("class %s: %v", class, err)
+	}
+}
+
+// TestRowsThatCannotBeReadAreToldOnce has a source whose messages are of another
+// make: one warning says all of it, however many there are.
+func TestRowsThatCannotBeReadAreToldOnce(t *testing.T) {
+	w, _, _ := movedWorker(t)
+	w.landing = newLanding(trusting)
+	for size := range 40 {
+		garbage := bytes.Repeat([]byte{byte(size), 0xff}, size+1)
+		if err := w.lookBefore(t.Context(), &core.Message{RawType: core.RawData, Frame: garbage}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if told := w.p.t.facts.warnings; len(told) != 1 {
+		t.Errorf("%d warnings: %q", len(told), told)
 	}
 }
