@@ -126,8 +126,9 @@ func (t *task) checkHold(ctx context.Context) {
 	}
 	err := t.e.releaseWAL(ctx, t)
 	if err == nil {
-		t.letGo()
+		// Told first: who sees that nothing is held finds the reason.
 		t.say(core.LevelError, core.EventError, "the source keeps its WAL no longer for this task; nothing was committed for %v, and from now on its wal_retention_period counts", limit)
+		t.letGo()
 		return
 	}
 	t.mu.Lock()
