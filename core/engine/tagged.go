@@ -46,6 +46,9 @@ const (
 var tagsEndRows = core.Version{3, 3, 5, 0}
 
 // errRenew ends a pump whose subscription must be made anew.
+// codeGroupInUse is what a server says whose group has a consumer for too long.
+const codeGroupInUse = 0x03EC
+
 var errRenew = errors.New("tags were set: the subscription is made anew")
 
 // setTags writes the change of a child table's tags between its announcements.
@@ -326,18 +329,18 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	p.doing("make the subscription anew")
 	t := p.t
 	rewinds := t.rewindsOfAll()
-	reread := map[int32]int64{}
-	for vg, from := range rewinds {
-		reread[vg] = t.meter.rewind(vg, from)
-	}
+	t.goBack(rewinds)
 	if err := t.e.persist([]*task{t}); err != nil {
 		return err
 	}
-	if err := p.plan.catalog.DropGroup(ctx, p.plan.topic, p.plan.group); err != nil {
+	if err := p.plan.catalog.DropGroup(ctx, p.plan.topic, p.plan.group); hasCode(err, codeGroupInUse) {
+		// One that was ours, at an adapter that hangs: the server ends it some time.
+		return &core.Error{Class: core.ClassRetry, Op: "make the subscription anew", Err: err}
+	} else if err != nil {
 		return err
 	}
 	t.mu.Lock()
-	t.rec.Rewinds, t.reread, t.urgent = nil, reread, true
+	t.rec.Rewinds, t.urgent = nil, true
 	// They tell what the old group was read to. While the new one is read from
 	// further back, a change keeps back what they would call read.
 	t.rec.Samples = nil
@@ -345,6 +348,21 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	t.renewal, t.renewed, p.renewed = false, t.e.clock.Now(), true
 	t.say(core.LevelInfo, core.EventDDL, "tags of child tables were set: the subscription is made anew and %d vgroups are read again from before the change", len(rewinds))
 	return nil
+}
+
+// goBack goes back to earlier positions and keeps up to where was read before,
+// also if it had gone back and could not make the group anew.
+func (t *task) goBack(rewinds map[int32]int64) {
+	t.mu.Lock()
+	reread := map[int32]int64{}
+	maps.Copy(reread, t.reread)
+	t.mu.Unlock()
+	for vg, from := range rewinds {
+		reread[vg] = max(reread[vg], t.meter.rewind(vg, from))
+	}
+	t.mu.Lock()
+	t.reread = reread
+	t.mu.Unlock()
 }
 
 // rewindsOfAll is from where each vgroup must be read when the group is made

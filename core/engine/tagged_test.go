@@ -12,19 +12,26 @@ import (
 // walEnds is a source that tells where WALs end and forgets groups.
 type walEnds struct {
 	fakeCatalog
-	ends map[int32]int64
+	ends  map[int32]int64
+	inUse int // how often the group cannot be dropped yet
 }
 
 func (c *walEnds) WALEnds(context.Context, string) (map[int32]int64, bool, error) {
 	return c.ends, true, nil
 }
 
-func (c *walEnds) DropGroup(context.Context, string, string) error { return nil }
+func (c *walEnds) DropGroup(context.Context, string, string) error {
+	if c.inUse--; c.inUse >= 0 {
+		return &core.Error{Class: core.ClassOperator, Code: codeGroupInUse, Op: "drop", Text: "a consumer still reads it"}
+	}
+	return nil
+}
 
 // TestRenewalGoesBackInEveryVgroup has the group made anew for a change of tags
 // in vgroup 2 while one in vgroup 3, at version 900, is made and not read yet. Of
 // what vgroup 3 was read to, 800, only what lies below 500 was read before it:
-// the rest may lack rows, and the new group would not know of it.
+// the rest may lack rows, and the new group would not know of it. At first a
+// consumer lingers in the group, which changes nothing.
 func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
 	s, err := store.Open(t.TempDir())
 	if err != nil {
@@ -51,6 +58,10 @@ func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
 		4: {{Position: 300, End: 300}},
 	}
 	tk.renewal = true
+	p.plan.catalog.(*walEnds).inUse = 1
+	if err := p.renew(t.Context(), true); !core.ClassOf(err).Retryable() || !tk.renewal {
+		t.Fatalf("a consumer that lingers ends the task: %v", err)
+	}
 	if err := p.renew(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
