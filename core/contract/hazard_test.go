@@ -292,3 +292,29 @@ func TestHazardTablesRideAlong(t *testing.T) {
 		e.equal(e.a, e.b, db)
 	})
 }
+
+// TestHazardRowsOfTablesToBeCreated has rows of a new table come twice, in front of
+// those of other tables, and all of it in one message.
+func TestHazardRowsOfTablesToBeCreated(t *testing.T) {
+	scenario(t, options{version: "3.3.3.0"}, func(e *env) {
+		db := e.create(database{vgroups: map[string]int{"a": 1}}, e.a, e.b)
+		e.exec(e.a, loadSchema(db), "create table "+db+".st(ts timestamp, v int, w int, s varchar(8)) tags(g int)", "create table "+db+".plain(ts timestamp, n bigint)")
+		in := e.runInstance()
+		id := in.replicate(e.a, e.b, db)
+		write(e, e.a, db, 0)
+		in.caughtUp(id)
+		in.stopped(id, db)
+		for round := range 3 {
+			at := int64(loadEpoch + 1000 + round)
+			e.exec(e.a,
+				fmt.Sprintf("insert into %s.new using %s.st tags(1) values(%d,1,1,'x')", db, db, at),
+				fmt.Sprintf("insert into %s.new values(%d,2,2,'y')", db, at+100),
+				fmt.Sprintf("insert into %s.a0 values(%d,3,'x')", db, at),
+				fmt.Sprintf("insert into %s.plain values(%d,4)", db, at),
+				fmt.Sprintf("insert into %s.newer using %s.st tags(2) values(%d,5,5,'z')", db, db, at))
+		}
+		in.begin(core.StartRequest{ID: id})
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
+}

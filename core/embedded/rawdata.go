@@ -21,6 +21,9 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	if err != nil {
 		return err
 	}
+	if s.n.version.misleads() {
+		m.mislead()
+	}
 	coming := map[string]*stable{}
 	for _, c := range m.creates {
 		coming[c.name] = db.stables[c.super]
@@ -65,6 +68,24 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	}
 	set.log(true)
 	return nil
+}
+
+// mislead does to rows what writers before 3.3.7 do: when a table that is to be
+// created comes a second time, the request for it is left over, and the next table
+// that is not to be created is taken for it.
+func (m *dataMessage) mislead() {
+	made, left := map[string]bool{}, ""
+	for i := range m.blocks {
+		b := &m.blocks[i]
+		if slices.ContainsFunc(m.creates, func(c *tableMeta) bool { return c.name == b.table }) {
+			if left = ""; made[b.table] {
+				left = b.table
+			}
+			made[b.table] = true
+		} else if left != "" {
+			b.table = left
+		}
+	}
 }
 
 // blockPlan is a block whose columns have been matched with a table's.

@@ -88,8 +88,8 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	return true, nil
 }
 
-// wholeRows is the first version known to take a message in which one table
-// comes with different sets of columns. 3.3.3.0's adapter ends when it does.
+// wholeRows is the first version known to take every message of rows whole.
+// 3.3.3.0's adapter ends at some, and writes rows of others to the wrong table.
 var wholeRows = core.Version{3, 3, 7, 0}
 
 // blobRows is the first version that may take BLOB values: 3.3.7.5's adapter
@@ -122,7 +122,7 @@ func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 	if v.AtLeast(wholeRows) {
 		return w.writeRows(ctx, m)
 	}
-	parts, err := raw.SplitColumns(m.RawType, m.Payload())
+	parts, err := raw.Divide(m.RawType, m.Payload())
 	if err != nil || parts == nil {
 		return w.writeRows(ctx, m)
 	}

@@ -119,7 +119,7 @@ func FuzzRows(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if parts, err := SplitColumns(core.RawType(rawType), payload); err != nil || len(parts) == 1 {
+		if parts, err := Divide(core.RawType(rawType), payload); err != nil || len(parts) == 1 {
 			t.Errorf("divided into %d parts, %v", len(parts), err)
 		}
 		if namesErr != nil || named != len(blocks)+len(created) {
