@@ -230,13 +230,16 @@ var (
 // stops are where Chinese, which has no blanks, may be broken.
 const stops = "，。；：、）"
 
+// keptTogether is s as wrap does not break it, if it fits into one line.
+func keptTogether(s string) string { return strings.ReplaceAll(s, " ", "\u00a0") }
+
 // wrap breaks s into lines of at most w cells.
 func wrap(s string, w int) []string {
 	if w <= 0 {
 		return nil
 	}
 	if width(s) <= w {
-		return []string{s}
+		return []string{unbound.Replace(s)}
 	}
 	bound := dashed.ReplaceAllString(quantity.ReplaceAllString(s, "$1\u00a0$2"), "$1\u2011$2")
 	lines := strings.Split(ansi.Wrap(bound, w, stops), "\n")

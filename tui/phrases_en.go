@@ -269,6 +269,8 @@ func init() {
 		"is the host up, and does a firewall let the port through?",
 		"the port answers, but closes the connection",
 		"it is no taosAdapter, or one that is just stopping",
+		"the port answers, but does not tell its version within {1}",
+		"it is no taosAdapter, or one that is overloaded",
 		"a message is larger than the limit for frames",
 		"raise the limit, or insert in smaller batches",
 		"let an administrator grant the user the rights on the database and its topic",

@@ -169,6 +169,10 @@ func (a *app) trouble(t *core.Task, w, most int) []string {
 	tok := stateToken(t)
 	said := a.stateWord(t) + " " + a.ago(t.Since) + ": "
 	said += a.note(t, most*(w-8)-width(said))
+	if retry := a.retry(t); retry != "" && strings.HasSuffix(said, retry) {
+		when := strings.TrimPrefix(retry, " "+a.glyphs.sep+" ")
+		said = strings.TrimSuffix(said, when) + keptTogether(when)
+	}
 	if a.old(t) {
 		said += " " + a.glyphs.sep + " " + a.f(a.text.NumbersOld, a.ago(t.MeasuredAt))
 	}

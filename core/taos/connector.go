@@ -104,7 +104,8 @@ func (c *Connector) Catalog(ctx context.Context, ep core.Endpoint) (engine.Catal
 }
 
 // adapterVersion asks an adapter for its version without logging in. An
-// endpoint that does not answer it is no taosAdapter.
+// endpoint that answers something else is no taosAdapter; one that answers
+// nothing may be one that has too much to do.
 func (c *Connector) adapterVersion(ctx context.Context, e endpoint) (string, error) {
 	s, err := dial(ctx, e, pathSource, c.opts)
 	if err != nil {
@@ -117,8 +118,13 @@ func (c *Connector) adapterVersion(ctx context.Context, e endpoint) (string, err
 		return v, nil
 	case ctx.Err() == nil && s.closed():
 		return "", err // an adapter that is just stopping, or a line that was cut
-	case ctx.Err() == nil || errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case ctx.Err() == nil:
 		return "", notAdapter(e, err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		slow := notAdapter(e, err)
+		slow.Class = core.ClassReconnect
+		slow.Text = fmt.Sprintf("the port answers, but does not tell its version within %s: it is no taosAdapter, or one that is overloaded", c.opts.ConnectTimeout)
+		return "", slow
 	}
 	return "", err
 }
