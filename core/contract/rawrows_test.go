@@ -105,7 +105,14 @@ func TestRawRowsOfOldServers(t *testing.T) {
 func TestRawRowsRefused(t *testing.T) {
 	t.Parallel()
 	for name, f := range map[string]func(*env){"two ways": rawTwoWays, "not empty": rawNotEmpty, "by the sink": rawBySink} {
-		t.Run(name, func(t *testing.T) { scenario(t, options{}, f) })
+		t.Run(name, func(t *testing.T) {
+			scenario(t, options{}, func(e *env) {
+				if !e.rawVersions() {
+					e.Skip("these servers are too old for raw rows whatever else speaks against them: see TestRawRows")
+				}
+				f(e)
+			})
+		})
 	}
 }
 

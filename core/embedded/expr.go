@@ -254,6 +254,9 @@ func eval(e expr, row env) (any, error) {
 		if b, ok := v.(bool); ok && e.to.typ != typeBool && !e.to.typ.variable() {
 			v = int64(flag(b))
 		}
+		if u, ok := v.(uint64); ok && e.to.typ == typeBigint {
+			return int64(u), nil // as many bits, and no error
+		}
 		cell, err := encodeCell(e.to, 0, v)
 		return decodeCell(e.to, 0, cell), err
 	case exprCall:
