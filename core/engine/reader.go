@@ -282,8 +282,9 @@ func (w *worker) poll(ctx context.Context) error {
 	w.p.t.replica.limit.spend(int64(len(m.Payload())))
 	it := item{m: m, seq: w.handed, tenure: t}
 	w.look(&it)
-	w.q.put(it)
-	if w.p.t.tooWide(m, w.q.limit) {
+	wide := w.p.t.tooWide(m, w.q.limit)
+	w.q.put(it) // from here on the message is the writer's, which may release it
+	if wide {
 		w.p.halt(errNarrow)
 	}
 	return nil
