@@ -222,6 +222,7 @@ func init() {
 		"up to 64 letters, digits, - and _",
 		"tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew",
 		"that takes its only member",
+		"that comes once this task has caught up",
 		"stop this replica's other instances until this warning goes",
 		"consumer group {1}",
 		"other instances share it",

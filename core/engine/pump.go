@@ -58,15 +58,16 @@ type pump struct {
 	stepMu sync.Mutex
 	step   core.Step
 
-	mu       sync.Mutex
-	halted   bool
-	haltedAt time.Time
-	cause    error
-	readyAt  time.Time     // zero before every worker was ready
-	renewAt  time.Time     // when to end so that the group is made anew; zero: never
-	rest     time.Duration // of all workers, since loadAt
-	loadAt   time.Time
-	troubles map[int]trouble
+	mu         sync.Mutex
+	halted     bool
+	haltedAt   time.Time
+	cause      error
+	readyAt    time.Time     // zero before every worker was ready
+	renewAt    time.Time     // when to end so that the group is made anew; zero: never
+	renewAsked time.Time     // since when that is to be
+	rest       time.Duration // of all workers, since loadAt
+	loadAt     time.Time
+	troubles   map[int]trouble
 }
 
 // trouble is a write that is being retried in place.

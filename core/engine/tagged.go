@@ -34,8 +34,10 @@ const (
 	// task that is far behind goes back further than it must.
 	maxReadSamples = 64
 	// renewAfter gathers changes that come together, renewPace keeps an
-	// application that sets tags all the time from stopping the flow.
+	// application that sets tags all the time from stopping the flow. A task that
+	// is behind for longer than renewTell says that rows wait for it.
 	renewAfter = time.Second
+	renewTell  = 30 * time.Second
 	// maxTagged covers a batch of changes (1,000) in every vgroup of a few.
 	maxTagged = 4096
 	renewPace = 5 * time.Second
@@ -294,6 +296,7 @@ func (p *pump) renewSoon() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.renewAt.IsZero() {
+		p.renewAsked = now
 		p.renewAt = now.Add(renewAfter)
 		if soonest := p.t.renewed.Add(renewPace); soonest.After(p.renewAt) {
 			p.renewAt = soonest
@@ -306,6 +309,13 @@ func (p *pump) renewDue(now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.renewAt.IsZero() && !now.Before(p.renewAt)
+}
+
+// renewLate reports whether it has been put off for long enough to say so.
+func (p *pump) renewLate(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now.Sub(p.renewAsked) >= renewTell
 }
 
 // renew drops the consumer group if that is due, and notes where the WALs end
@@ -458,4 +468,17 @@ func (m *meter) owes(vgroup int32, from int64) {
 	if v := m.vgroup(vgroup); v.rewind == core.Unknown || from < v.rewind {
 		v.rewind, m.changed, m.level = from, true, false
 	}
+}
+
+// near reports whether nothing that is read here waits for longer than what is
+// on its way usually does.
+func (m *meter) near(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range m.vg {
+		if !v.foreign && v.lag(now) >= levelLag.Milliseconds() {
+			return false
+		}
+	}
+	return true
 }

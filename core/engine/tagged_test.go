@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -84,5 +86,53 @@ func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
 	q.base(core.Assignment{Vgroup: 3, Offset: 500, End: 950})
 	if from := tk.unspoiled(3, 960); from != 500 {
 		t.Errorf("a change while vgroup 3 is read again leads back to %d, want 500", from)
+	}
+}
+
+// TestATaskThatIsBehindKeepsItsGroup: made anew while a backlog is read, it would
+// begin at the same place each time, for as long as tags are set.
+func TestATaskThatIsBehindKeepsItsGroup(t *testing.T) {
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e, err := New(Options{Config: config.Default(), Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk := newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+	p := newPump(tk)
+	now := time.Unix(1000, 0)
+	see := func(end int64) {
+		tk.meter.measured([]core.Assignment{{Vgroup: 2, End: end}, {Vgroup: 3, End: 10}}, now, now, false)
+	}
+	for vg := int32(2); vg < 4; vg++ {
+		tk.meter.start(core.Assignment{Vgroup: vg, Offset: 10, End: 10}, 10)
+	}
+	see(5000)
+	p.renewAsked = now
+	for _, step := range []struct {
+		after   time.Duration
+		reached int64
+		may     bool
+		warned  bool
+	}{
+		{time.Second, 10, true, false},        // what is on its way may take so long
+		{2 * time.Second, 4000, false, false}, // it is behind
+		{28 * time.Second, 4999, false, true},
+		{time.Second, 5000, true, true},
+	} {
+		now = now.Add(step.after)
+		tk.meter.reached(map[int32]int64{2: step.reached})
+		if may := p.mayRenew(now); may != step.may {
+			t.Errorf("at %d, %v after it fell behind: %v", step.reached, now.Sub(p.renewAsked), may)
+		}
+		if !step.may && p.renewAt.Before(now.Add(renewAfter)) {
+			t.Error("it is asked again with every poll")
+		}
+		if warned := slices.Contains(tk.facts.warnings, mustCatchUp); warned != step.warned {
+			t.Errorf("at %d: warned %v", step.reached, warned)
+		}
 	}
 }
