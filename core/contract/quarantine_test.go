@@ -56,6 +56,7 @@ func TestQuarantine(t *testing.T) {
 		in.kill()
 		insert("c1", 3, "fine")
 		in.launch()
+		in.caughtUp(id)         // the message is read again, and alone
 		insert("c2", 4, "fine") // its table is missing at the sink
 		in.caughtUp(id)
 		again := in.quarantined(1)[0]

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"time"
 
 	"tdreplica/core"
 )
@@ -22,6 +23,15 @@ func (t *task) rowsPerMessage(raw bool) int {
 		return 0
 	}
 	return gatherRows
+}
+
+// narrowWait is how long what was read may take to be written before a pump ends
+// for smaller messages: a huge one that was under way would be read twice.
+const narrowWait = 30 * time.Second
+
+// narrows reports whether it is time to end for smaller messages.
+func (w *worker) narrows() bool {
+	return !w.narrowBy.IsZero() && (w.acked.Load() == w.handed || w.p.e.clock.Now().After(w.narrowBy))
 }
 
 // tooWide reports, once in a task's life, that a message takes too much of a

@@ -69,6 +69,7 @@ type worker struct {
 	pace     pace
 	polledAt []time.Time // when the last polls began that were answered
 	quiet    bool        // the last one found nothing
+	narrowBy time.Time   // when to end for smaller messages, or before; zero: never
 	lastPoll time.Time
 	marks    marks
 
@@ -214,7 +215,9 @@ func (w *worker) read(ctx context.Context) error {
 			if err := w.nap(ctx, pause); err != nil {
 				return w.unlessHalted(err)
 			}
-		} else if w.q.room() {
+		} else if w.narrows() {
+			w.p.halt(errNarrow)
+		} else if w.narrowBy.IsZero() && w.q.room() {
 			if err := w.poll(ctx); err != nil {
 				return w.unlessHalted(err)
 			}
@@ -282,11 +285,10 @@ func (w *worker) poll(ctx context.Context) error {
 	w.p.t.replica.limit.spend(int64(len(m.Payload())))
 	it := item{m: m, seq: w.handed, tenure: t}
 	w.look(&it)
-	wide := w.p.t.tooWide(m, w.q.limit)
-	w.q.put(it) // from here on the message is the writer's, which may release it
-	if wide {
-		w.p.halt(errNarrow)
+	if w.p.t.tooWide(m, w.q.limit) {
+		w.narrowBy = w.lastPoll.Add(narrowWait)
 	}
+	w.q.put(it) // from here on the message is the writer's, which may release it
 	return nil
 }
 
