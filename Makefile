@@ -40,7 +40,7 @@ bench-real: ## measure between the servers TDREPLICA_TEST_A and _B, in turn with
 faults: ## every fault at every step of the pump, with and without kill -9, as a table (a minute)
 	cd core/contract && go test -run '^TestFaults$$' -count 1 -faults
 
-soak: ## try 10,000 random schedules of changes and faults on embedded nodes (about half an hour)
+soak: ## try 10,000 random schedules of changes and faults on embedded nodes (over an hour)
 	go test ./core/contract -run 'TestConvergence$$' -rapid.checks 1250 -timeout 12h
 
 soak-real: ## write to two real servers and kill them in turn for SOAKTIME (30m); core/contract/main_test.go says how
