@@ -47,10 +47,10 @@ const (
 // a child table once a tag of it was set.
 var tagsEndRows = core.Version{3, 3, 5, 0}
 
-// errRenew ends a pump whose subscription must be made anew.
 // codeGroupInUse is what a server says whose group has a consumer for too long.
 const codeGroupInUse = 0x03EC
 
+// errRenew ends a pump whose subscription must be made anew.
 var errRenew = errors.New("tags were set: the subscription is made anew")
 
 // setTags writes the change of a child table's tags between its announcements.

@@ -29,22 +29,28 @@ func (c *walEnds) DropGroup(context.Context, string, string) error {
 	return nil
 }
 
+// lonelyTask is a task that nobody runs, with a state file.
+func lonelyTask(t *testing.T) *task {
+	t.Helper()
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	e, err := New(Options{Config: config.Default(), Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+}
+
 // TestRenewalGoesBackInEveryVgroup has the group made anew for a change of tags
 // in vgroup 2 while one in vgroup 3, at version 900, is made and not read yet. Of
 // what vgroup 3 was read to, 800, only what lies below 500 was read before it:
 // the rest may lack rows, and the new group would not know of it. At first a
 // consumer lingers in the group, which changes nothing.
 func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
-	s, err := store.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	e, err := New(Options{Config: config.Default(), Store: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tk := newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+	tk := lonelyTask(t)
 	p := newPump(tk)
 	p.plan = &plan{
 		catalog: &walEnds{ends: map[int32]int64{2: 1000, 3: 950}}, topic: "tdr_power", group: "g",
@@ -92,16 +98,7 @@ func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
 // TestATaskThatIsBehindKeepsItsGroup: made anew while a backlog is read, it would
 // begin at the same place each time, for as long as tags are set.
 func TestATaskThatIsBehindKeepsItsGroup(t *testing.T) {
-	s, err := store.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	e, err := New(Options{Config: config.Default(), Store: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tk := newTask(e, newReplica(store.Replica{}), store.Task{Replica: "maple", Database: "power"})
+	tk := lonelyTask(t)
 	p := newPump(tk)
 	now := time.Unix(1000, 0)
 	see := func(end int64) {
