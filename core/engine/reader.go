@@ -244,7 +244,8 @@ func (w *worker) unlessHalted(err error) error {
 
 func (w *worker) poll(ctx context.Context) error {
 	c := &w.p.e.cfg.Engine
-	if w.q.size() == 0 {
+	idle := w.q.size() == 0
+	if idle {
 		w.p.doing("poll")
 	}
 	began := w.p.e.clock.Now()
@@ -267,7 +268,9 @@ func (w *worker) poll(ctx context.Context) error {
 		return err
 	case m == nil:
 		w.failures, w.quiet = 0, true
-		w.p.rested(w.lastPoll.Sub(began))
+		if idle { // a backlog of small messages fits into the queue: then only the writer is busy
+			w.p.rested(w.lastPoll.Sub(began))
+		}
 		return nil
 	}
 	t, ok, err := w.given(m)
