@@ -15,13 +15,24 @@ import (
 	"tdreplica/core"
 )
 
-// What is drained between real servers.
 const (
 	realDatabase = "tdr_bench"
-	realTables   = 200
-	realRows     = 60_000 // of each table
 	realRounds   = 3
 )
+
+// backlog is what is drained between real servers: a statement writes some rows of
+// each of some tables, and the next one those of the next tables, as live data comes.
+type backlog struct {
+	tables, rows     int // rows of each table
+	someTables, some int // of one statement
+}
+
+var (
+	fewTables  = backlog{tables: 200, rows: 60_000, someTables: 50, some: 100}
+	manyTables = backlog{tables: 200_000, rows: 10, someTables: 2_000, some: 1}
+)
+
+func (l backlog) total() int64 { return int64(l.tables) * int64(l.rows) }
 
 // BenchmarkReal measures between the servers of TDREPLICA_TEST_A and
 // TDREPLICA_TEST_B. See docs/performance.md.
@@ -35,7 +46,8 @@ func BenchmarkReal(b *testing.B) {
 		query(b, n.A, "drop topic if exists tdr_"+realDatabase)
 		query(b, n.A, "drop database if exists "+realDatabase)
 	})
-	b.Run("drain", func(b *testing.B) { realDrain(b, n) })
+	b.Run("drain", func(b *testing.B) { realDrain(b, n, fewTables) })
+	b.Run("drain-tables", func(b *testing.B) { realDrain(b, n, manyTables) })
 	b.Run("drain-raw", func(b *testing.B) { realDrainRaw(b, n) })
 	b.Run("live", func(b *testing.B) { realLive(b, n, 1) })
 	b.Run("live-2", func(b *testing.B) { realLive(b, n, 2) })
@@ -47,8 +59,9 @@ func BenchmarkReal(b *testing.B) {
 // realDrain drains a backlog with one worker and with two (-2), in turn with the native loop that
 // TDREPLICA_BENCH_LOOP names: a command to which the database, the topic, the
 // group and 0 are added.
-func realDrain(b *testing.B, n nodes) {
-	fillReal(b, n.A)
+func realDrain(b *testing.B, n nodes, l backlog) {
+	freshSource(b, n.A)
+	l.fill(b, n.A, true)
 	loop := strings.Fields(os.Getenv("TDREPLICA_BENCH_LOOP"))
 	var theirs, one, two []drain
 	for b.Loop() {
@@ -56,12 +69,12 @@ func realDrain(b *testing.B, n nodes) {
 		for round := range realRounds {
 			if len(loop) > 0 {
 				freshSink(b, n.B)
-				theirs = append(theirs, drainNative(b, n, loop, round))
+				theirs = append(theirs, drainNative(b, n, l, loop, round))
 			}
 			freshSink(b, n.B)
-			one = append(one, drainReal(b, n, withWorkers(1)))
+			one = append(one, drainReal(b, n, l, withWorkers(1)))
 			freshSink(b, n.B)
-			two = append(two, drainReal(b, n, withWorkers(2)))
+			two = append(two, drainReal(b, n, l, withWorkers(2)))
 			b.Logf("native loop %+v, one worker %+v, two %+v", theirs, one, two)
 		}
 	}
@@ -85,19 +98,19 @@ func withWorkers(n int) core.Options { return core.Options{Workers: &n} }
 // come raw, in turn with and without raw_rows.
 func realDrainRaw(b *testing.B, n nodes) {
 	freshSource(b, n.A)
-	for t := range realTables {
+	for t := range fewTables.tables {
 		query(b, n.A, fmt.Sprintf("create table %s.d%d using %s.meters tags(%d,'here')", realDatabase, t, realDatabase, t%10))
 	}
-	fillRows(b, n.A, false)
+	fewTables.fill(b, n.A, false)
 	var plain, raw []drain
 	yes, no := true, false
 	for b.Loop() {
 		plain, raw = nil, nil
 		for range realRounds {
 			freshSink(b, n.B)
-			plain = append(plain, drainReal(b, n, core.Options{RawRows: &no}))
+			plain = append(plain, drainReal(b, n, fewTables, core.Options{RawRows: &no}))
 			freshSink(b, n.B)
-			raw = append(raw, drainReal(b, n, core.Options{RawRows: &yes}))
+			raw = append(raw, drainReal(b, n, fewTables, core.Options{RawRows: &yes}))
 			b.Logf("plain %+v, raw %+v", plain, raw)
 		}
 	}
@@ -142,27 +155,20 @@ func realEndpoint(b *testing.B, variable string) core.Endpoint {
 	return ep
 }
 
-// fillReal writes the backlog: the tables interlaced, as live data comes.
-func fillReal(b *testing.B, at core.Endpoint) {
+// fill writes the backlog; using lets its rows create their tables.
+func (l backlog) fill(b *testing.B, at core.Endpoint, using bool) {
 	b.Helper()
-	freshSource(b, at)
-	fillRows(b, at, true)
-}
-
-func fillRows(b *testing.B, at core.Endpoint, using bool) {
-	b.Helper()
-	const part = 100
-	for first := 0; first < realRows; first += part {
-		for table := 0; table < realTables; table += 50 {
+	for first := 0; first < l.rows; first += l.some {
+		for table := 0; table < l.tables; table += l.someTables {
 			var sql strings.Builder
 			sql.WriteString("insert into")
-			for t := table; t < table+50; t++ {
+			for t := table; t < table+l.someTables; t++ {
 				fmt.Fprintf(&sql, " %s.d%d", realDatabase, t)
 				if using {
 					fmt.Fprintf(&sql, " using %s.meters tags(%d,'here')", realDatabase, t%10)
 				}
 				sql.WriteString(" values")
-				for i := first; i < first+part; i++ {
+				for i := first; i < first+l.some; i++ {
 					fmt.Fprintf(&sql, "(%d,%d.%d,%d,0.%d)", 1735689600000+int64(i)*1000, i%20, t%10, 200+i%40, i%97)
 				}
 			}
@@ -187,12 +193,12 @@ func freshSink(b *testing.B, at core.Endpoint) {
 	time.Sleep(2 * time.Second) // the server still clears up
 }
 
-func arrived(b *testing.B, at core.Endpoint) bool {
+func (l backlog) arrived(b *testing.B, at core.Endpoint) bool {
 	b.Helper()
-	return query(b, at, "select count(*) from "+realDatabase+".meters") == realTables*realRows
+	return query(b, at, "select count(*) from "+realDatabase+".meters") == float64(l.total())
 }
 
-func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
+func drainNative(b *testing.B, n nodes, l backlog, loop []string, round int) drain {
 	b.Helper()
 	args := append(slices.Clone(loop[1:]), realDatabase, "tdr_"+realDatabase, fmt.Sprintf("loop%d.%d", os.Getpid(), round), "0")
 	cmd := exec.Command(loop[0], args...)
@@ -211,7 +217,7 @@ func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
 	if err := json.Unmarshal(out, &said); err != nil {
 		b.Fatalf("the native loop said %q: %v", out, err)
 	}
-	if !arrived(b, n.B) {
+	if !l.arrived(b, n.B) {
 		b.Error("the native loop lost rows")
 	}
 	return drain{took: said.Seconds, cpu: said.CPUSeconds}
@@ -219,7 +225,7 @@ func drainNative(b *testing.B, n nodes, loop []string, round int) drain {
 
 // drainReal is timed from the moment the task runs until all rows are counted
 // at the sink.
-func drainReal(b *testing.B, n nodes, o core.Options) drain {
+func drainReal(b *testing.B, n nodes, l backlog, o core.Options) drain {
 	b.Helper()
 	e := startEngine(b)
 	started := time.Now()
@@ -234,9 +240,9 @@ func drainReal(b *testing.B, n nodes, o core.Options) drain {
 		totals := detail(b, e, id, realDatabase).Totals
 		// Nobody counts raw rows: then it is the sink that is asked, as soon as it
 		// has the table.
-		return o.RawRows != nil && totals.Messages > 0 || totals.Rows >= realTables*realRows
+		return o.RawRows != nil && totals.Messages > 0 || totals.Rows >= l.total()
 	})
-	await(b, "all rows are at the sink", 10*time.Millisecond, func() bool { return arrived(b, n.B) })
+	await(b, "all rows are at the sink", 10*time.Millisecond, func() bool { return l.arrived(b, n.B) })
 	after := used(b)
 	if _, err := e.Remove(b.Context(), core.RemoveRequest{ID: id, Force: true}); err != nil {
 		b.Fatal(err)

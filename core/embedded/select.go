@@ -193,17 +193,27 @@ func (db *database) source(q *selection) (*source, error) {
 		return tbname, name == "tbname"
 	}
 	if q.tags {
-		src.scan = func(yield func(env) error) error {
-			for _, t := range tables {
-				if err := yield(func(name string) (any, error) { return t.tagValue(name, db.prec) }); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		return src, nil
+		src.scan = db.scanTags(tables)
+	} else {
+		src.scan = db.scanRows(tables, sch, from, to)
 	}
-	src.scan = func(yield func(env) error) error {
+	return src, nil
+}
+
+func (db *database) scanTags(tables []*table) func(yield func(env) error) error {
+	return func(yield func(env) error) error {
+		for _, t := range tables {
+			if err := yield(func(name string) (any, error) { return t.tagValue(name, db.prec) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// scanRows yields the rows from one instant up to another.
+func (db *database) scanRows(tables []*table, sch *schema, from, to int64) func(yield func(env) error) error {
+	return func(yield func(env) error) error {
 		for _, t := range tables {
 			lo, hi := t.rows.span(from, to)
 			row := 0
@@ -223,7 +233,6 @@ func (db *database) source(q *selection) (*source, error) {
 		}
 		return nil
 	}
-	return src, nil
 }
 
 // expandStars puts the columns in the place of * and of first(*) and the like.

@@ -299,6 +299,13 @@ func (w *worker) applyDelete(ctx context.Context, meta *raw.Meta, m *core.Messag
 		}
 		return w.insist(ctx, meta.Message(m))
 	}
+	return w.applyDeletes(ctx, meta, m)
+}
+
+// applyDeletes applies the delete of a super table's rows: one for each child that
+// the vgroup named, and nothing if it named none.
+func (w *worker) applyDeletes(ctx context.Context, meta *raw.Meta, m *core.Message) error {
+	d, t := meta.Delete, w.p.t
 	if len(d.UIDs) == 0 {
 		return nil
 	}

@@ -166,17 +166,7 @@ func (e *Engine) CancelAudit(ctx context.Context, req core.TargetRequest) (*core
 
 // audit goes through the databases one after the other.
 func (e *Engine) audit(ctx context.Context, run *auditRun, r *replica, tasks []*task, req core.RepairRequest) {
-	defer run.cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-e.quit:
-		case <-r.gone:
-		case <-stop:
-		}
-		run.cancel()
-	}()
+	defer e.endWith(r, run.cancel)()
 	worst := core.AuditEqual
 	for i, t := range tasks {
 		doc := e.auditDatabase(ctx, run, i, t, req)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"tdreplica/config"
@@ -144,20 +145,30 @@ func (e *Engine) lookDue(r *replica, rec store.Replica, first bool, failures int
 	return interval
 }
 
+// endWith cancels what is done for a replica when the instance stops or the replica
+// is removed, until it is told that it is over; then it is cancelled, too.
+func (e *Engine) endWith(r *replica, cancel context.CancelFunc) (over func()) {
+	stop := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		select {
+		case <-e.quit:
+		case <-r.gone:
+		case <-stop:
+		}
+		cancel()
+	})
+	return func() {
+		close(stop)
+		watcher.Wait()
+	}
+}
+
 // look adds the databases that appeared.
 func (e *Engine) look(r *replica) error {
 	ctx, cancel := context.WithTimeout(e.hard, 2*e.cfg.Engine.RequestTimeout.Duration)
 	defer cancel()
-	looked := make(chan struct{})
-	defer close(looked)
-	go func() {
-		select {
-		case <-e.quit:
-		case <-r.gone:
-		case <-looked:
-		}
-		cancel()
-	}()
+	defer e.endWith(r, cancel)()
 	rec := e.replicaRecord(r)
 	source, sink, err := e.catalogs(ctx, rec.SourceEndpoint, rec.SinkEndpoint)
 	if err != nil {

@@ -107,21 +107,19 @@ func TestOneMemberWrites(t *testing.T) {
 func TestAGroupMadeAnewGoesOnWhereItStood(t *testing.T) {
 	at := core.Assignment{Vgroup: 2, Begin: 10, End: 100}
 	for name, c := range map[string]struct {
-		renewed time.Time
-		rewinds map[int32]int64
-		stored  int64
-		want    int64
+		renewed      bool
+		stored, want int64
 	}{
-		"never made anew":          {stored: core.Unknown, want: 100},
-		"made anew by another run": {stored: core.Unknown, rewinds: map[int32]int64{3: 20}, want: 40},
-		"made anew by this one":    {stored: core.Unknown, renewed: time.Unix(1000, 0), want: 40},
-		"taken up since":           {stored: 70, renewed: time.Unix(1000, 0), want: 70},
+		"never made anew": {stored: core.Unknown, want: 100},
+		"made anew":       {stored: core.Unknown, renewed: true, want: 40},
+		"taken up since":  {stored: 70, renewed: true, want: 70},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := (&council{clock: &stoppedClock{time.Unix(1000, 0)}}).member(t)
 			m.p.plan.latest = true
-			m.p.t.renewed, m.p.t.rec.Rewinds = c.renewed, c.rewinds
+			m.p.t.rec.Renewed = c.renewed
 			m.p.t.meter.start(core.Assignment{Vgroup: 2, Offset: 40, End: 100}, 40)
+			m.p.t = newTask(m.p.e, m.p.t.replica, m.p.t.keep(time.Unix(1000, 0))) // the next run
 			if got, err := m.p.startOf(at, c.stored); got != c.want || err != nil {
 				t.Errorf("it begins at %d, not %d: %v", got, c.want, err)
 			}

@@ -54,38 +54,13 @@ func (t *task) preflight(ctx context.Context) (*plan, error) {
 func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*t.e.cfg.Engine.RequestTimeout.Duration)
 	defer cancel()
-	source, name := pl.catalog, t.key.Database
+	source := pl.catalog
 	warnings, err := t.e.checkVersions(t.key.Replica, pl.sourceName, pl.sinkName, source.Versions(), sink.Versions())
 	if err != nil {
 		return err
 	}
-	db, err := source.Database(ctx, name)
+	unwise, err := t.checkDatabases(ctx, pl, sink, create)
 	if err != nil {
-		return err
-	}
-	if db == nil {
-		return noDatabase(name, pl.sourceName)
-	}
-	pl.db = *db
-	if err := t.checkAge(pl); err != nil {
-		return err
-	}
-	there, err := ensureDatabase(ctx, sink, pl, create)
-	if err != nil {
-		return err
-	}
-	if err := t.checkSinkAge(pl, there); err != nil {
-		return err
-	}
-	pl.sinkCreatedAt = there.CreatedAt
-	problems, unwise := compare(*db, there)
-	if len(problems) > 0 {
-		return &core.Error{Class: core.ClassOperator, Op: fmt.Sprintf("prepare database `%s`", name), Text: problems[0]}
-	}
-	if err := source.CanSubscribe(ctx, name); err != nil {
-		return err
-	}
-	if err := sink.CanWrite(ctx, name); err != nil {
 		return err
 	}
 	if rec := t.e.replicaRecord(t.replica); rec.GroupName != "" {
@@ -93,16 +68,16 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 			return err
 		}
 	}
-	if err := source.EnsureTopic(ctx, pl.topic, name); err != nil {
+	if err := source.EnsureTopic(ctx, pl.topic, t.key.Database); err != nil {
 		return err
 	}
 	if pl.auto {
 		pl.workers = t.autoWorkers()
 	}
-	pl.workers = max(1, min(pl.workers, db.Vgroups))
+	pl.workers = max(1, min(pl.workers, pl.db.Vgroups))
 	pl.facts = facts{
 		sourceVersion: source.Versions().Server, sinkVersion: sink.Versions().Server,
-		precision: db.Precision, walRetentionS: db.WALPeriodS,
+		precision: pl.db.Precision, walRetentionS: pl.db.WALPeriodS,
 		workers: pl.workers, auto: pl.auto, warnings: append(warnings, unwise...),
 	}
 	if pl.sourceVersion, err = core.ParseVersion(pl.facts.sourceVersion); err != nil {
@@ -123,6 +98,40 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	}
 	t.learned(pl.facts)
 	return nil
+}
+
+// checkDatabases looks at the database on both sides, creates the sink's if it may,
+// and returns what is unwise about the two. Both must be those that the task began
+// with, and its user must be allowed to read the one and to write to the other.
+func (t *task) checkDatabases(ctx context.Context, pl *plan, sink Catalog, create bool) (unwise []string, err error) {
+	name := t.key.Database
+	db, err := pl.catalog.Database(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if db == nil {
+		return nil, noDatabase(name, pl.sourceName)
+	}
+	pl.db = *db
+	if err := t.checkAge(pl); err != nil {
+		return nil, err
+	}
+	there, err := ensureDatabase(ctx, sink, pl, create)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.checkSinkAge(pl, there); err != nil {
+		return nil, err
+	}
+	pl.sinkCreatedAt = there.CreatedAt
+	problems, unwise := compare(*db, there)
+	if len(problems) > 0 {
+		return nil, &core.Error{Class: core.ClassOperator, Op: fmt.Sprintf("prepare database `%s`", name), Text: problems[0]}
+	}
+	if err := pl.catalog.CanSubscribe(ctx, name); err != nil {
+		return nil, err
+	}
+	return unwise, sink.CanWrite(ctx, name)
 }
 
 // share makes the group one that members of other instances may be in. They must

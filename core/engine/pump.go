@@ -103,8 +103,10 @@ func (p *pump) run(ctx context.Context) {
 	defer cancel()
 	p.reads = reads
 	released := make(chan struct{})
+	var cutter sync.WaitGroup
+	defer cutter.Wait()
 	defer close(released)
-	go p.cutReads(cancel, released)
+	cutter.Go(func() { p.cutReads(cancel, released) })
 
 	p.err = p.guard(func() error { return p.open() })
 	if p.err == nil && !p.isHalted() {

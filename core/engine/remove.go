@@ -37,21 +37,13 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 	for _, t := range tasks {
 		waiting += e.store.QuarantinedOf(t.key)
 	}
-	if waiting > 0 && !req.Force && !req.DryRun {
-		return nil, &core.RefusedError{
-			Text: fmt.Sprintf("messages of %s in quarantine: %d; they would be lost", req.ID, waiting),
-			Hint: "see `quarantine list`; replay or discard them, or delete them with `remove --force`",
+	if !req.Force && !req.DryRun {
+		if err := removable(req.ID, tasks, waiting); err != nil {
+			return nil, err
 		}
 	}
 	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
 	for _, t := range tasks {
-		state := t.current()
-		if !req.Force && !req.DryRun && (state.Live() || state == core.Stopping) {
-			return nil, &core.RefusedError{
-				Text: fmt.Sprintf("%s is %s: stop it first, or use --force", t.key, state),
-				Hint: fmt.Sprintf("`stop %s`, or `remove %s --force`", req.ID, req.ID),
-			}
-		}
 		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeRemoved})
 	}
 	if !req.DryRun {
@@ -77,6 +69,26 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 	}
 	e.event(core.Event{Level: core.LevelWarn, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: "remove: removed"})
 	return res, nil
+}
+
+// removable refuses what only --force may do: to remove a replica with messages
+// waiting in quarantine, or with a task that works.
+func removable(id string, tasks []*task, waiting int) error {
+	if waiting > 0 {
+		return &core.RefusedError{
+			Text: fmt.Sprintf("messages of %s in quarantine: %d; they would be lost", id, waiting),
+			Hint: "see `quarantine list`; replay or discard them, or delete them with `remove --force`",
+		}
+	}
+	for _, t := range tasks {
+		if state := t.current(); state.Live() || state == core.Stopping {
+			return &core.RefusedError{
+				Text: fmt.Sprintf("%s is %s: stop it first, or use --force", t.key, state),
+				Hint: fmt.Sprintf("`stop %s`, or `remove %s --force`", id, id),
+			}
+		}
+	}
+	return nil
 }
 
 // forget deletes a replica whose tasks have ended.

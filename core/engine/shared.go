@@ -111,12 +111,12 @@ func (p *pump) startOf(a core.Assignment, stored int64) (int64, error) {
 	return at, err
 }
 
-// madeAnew reports whether this task has made the group anew, or an earlier run
-// ended when it was about to.
+// madeAnew reports whether this task has made the group anew, in this run or in an
+// earlier one, which may have ended before it took the vgroups up.
 func (t *task) madeAnew() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !t.renewed.IsZero() || len(t.rec.Rewinds) > 0
+	return t.rec.Renewed
 }
 
 // takenUp begins a vgroup's samples (see tagged.go).

@@ -340,6 +340,9 @@ func (p *pump) renew(ctx context.Context, exists bool) error {
 	t := p.t
 	rewinds := t.rewindsOfAll()
 	t.goBack(rewinds)
+	t.mu.Lock()
+	t.rec.Renewed = true
+	t.mu.Unlock()
 	if err := t.e.persist([]*task{t}); err != nil {
 		return err
 	}

@@ -14,8 +14,9 @@ import (
 // walEnds is a source that tells where WALs end and forgets groups.
 type walEnds struct {
 	fakeCatalog
-	ends  map[int32]int64
-	inUse int // how often the group cannot be dropped yet
+	ends     map[int32]int64
+	inUse    int    // how often the group cannot be dropped yet
+	dropping func() // called before it is dropped
 }
 
 func (c *walEnds) WALEnds(context.Context, string) (map[int32]int64, bool, error) {
@@ -26,6 +27,7 @@ func (c *walEnds) DropGroup(context.Context, string, string) error {
 	if c.inUse--; c.inUse >= 0 {
 		return &core.Error{Class: core.ClassOperator, Code: codeGroupInUse, Op: "drop", Text: "a consumer still reads it"}
 	}
+	c.dropping()
 	return nil
 }
 
@@ -66,7 +68,13 @@ func TestRenewalGoesBackInEveryVgroup(t *testing.T) {
 		4: {{Position: 300, End: 300}},
 	}
 	tk.renewal = true
-	p.plan.catalog.(*walEnds).inUse = 1
+	source := p.plan.catalog.(*walEnds)
+	source.inUse = 1
+	source.dropping = func() {
+		if recs, err := tk.e.store.Tasks("maple"); err != nil || len(recs) != 1 || !recs[0].Renewed {
+			t.Errorf("the group is dropped before the state file says so: %v, %v", recs, err)
+		}
+	}
 	if err := p.renew(t.Context(), true); !core.ClassOf(err).Retryable() || !tk.renewal {
 		t.Fatalf("a consumer that lingers ends the task: %v", err)
 	}

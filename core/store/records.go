@@ -62,6 +62,8 @@ type Task struct {
 	// changes that were announced and not seen yet.
 	Rewinds   map[int32]int64 `json:"rewinds,omitempty"`
 	Announced map[int32]int64 `json:"announced,omitempty"`
+	// Renewed says that the task has made its consumer group anew, or was about to.
+	Renewed bool `json:"renewed,omitempty"`
 	// Shared are vgroups that were split from another one: the end of what they
 	// have in common with the other half.
 	Shared map[int32]int64 `json:"shared,omitempty"`
