@@ -19,8 +19,7 @@ import (
 // at the sink than they did at the source.
 func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 	if j.it.m.Kind == core.KindMeta {
-		// Before this message's vgroup is looked at: rows of others may be written again.
-		if err := w.lookAfter(ctx); err != nil {
+		if err := w.takeApart(ctx, j); err != nil {
 			return false, err
 		}
 	}
@@ -48,17 +47,27 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 		}
 		return err == nil, err
 	}
-	if j.metas == nil {
-		if j.metas, err = raw.Metas(m.RawType, m.Payload()); err != nil {
-			return false, refused(w.p, m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
-		}
-	}
 	for ; j.next < len(j.metas); j.next++ {
 		if done, err := w.applyInTurn(ctx, &j.metas[j.next], m); !done || err != nil {
 			return false, err
 		}
 	}
 	return true, nil
+}
+
+// takeApart finds the metas of a message. Rows before one that may destroy something
+// are looked after now, for they may have to be written again; and before the vgroup
+// is admitted, for they may be of others.
+func (w *worker) takeApart(ctx context.Context, j *job) (err error) {
+	if j.metas == nil {
+		if j.metas, err = raw.Metas(j.it.m.RawType, j.it.m.Payload()); err != nil {
+			return refused(w.p, j.it.m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
+		}
+	}
+	if slices.ContainsFunc(j.metas[j.next:], func(m raw.Meta) bool { return m.Kind != raw.CreateTables }) {
+		return w.lookAfter(ctx)
+	}
+	return nil
 }
 
 // applyInTurn applies a meta, unless it is the copy of one that was applied, or

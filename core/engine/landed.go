@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -27,12 +26,12 @@ const (
 	// maxRewrites is how often rows are written again in place because they did
 	// not arrive, before the task begins anew.
 	maxRewrites = 3
-	// maxKnown bounds the tables that are remembered, maxRemade those that were
-	// dropped.
-	maxKnown  = 200_000
+	// lookShare bounds the looks' share of the time, and maxLookPace how long rows
+	// may wait for one for its sake: with a million tables a look takes seconds.
+	lookShare   = 10
+	maxLookPace = 30 * time.Second
+	// maxRemade bounds the tables that are remembered as dropped.
 	maxRemade = 10_000
-	// tablesAtOnce is how many tables are asked for within one deadline.
-	tablesAtOnce = 2_000
 )
 
 // landing makes sure that rows arrive at a sink that may acknowledge and lose
@@ -43,42 +42,32 @@ const (
 // before, a row is looked for as well, once for each connection. A landing
 // belongs to one worker: all rows of a table come from one vgroup.
 type landing struct {
-	known      map[string]*landed
-	next       []*landed // tables of the message that is being written
-	written    []*landed // tables with rows since the last look
-	probes     []probe   // rows to look for
-	jobs       []*job    // written since the last look, in that order
-	bytes      int64     // of jobs
-	first      uint64    // the least number of a message among jobs
-	since      time.Time // when the first of jobs was written
-	connection int       // counts the connections for writing
-	doubted    bool      // jobs are being written again
-	blind      bool      // it was told that messages cannot be read
+	sinkTables
+	next       []named       // tables of the message that is being written
+	probes     []probe       // rows to look for
+	jobs       []*job        // written since the last look, in that order
+	bytes      int64         // of jobs
+	first      uint64        // the least number of a message among jobs
+	since      time.Time     // when the first of jobs was written
+	took       time.Duration // the last look
+	connection int32         // counts the connections for writing
+	doubted    bool          // jobs are being written again
+	blind      bool          // it was told that messages cannot be read
 }
 
 func newLanding(sink core.Version) *landing {
 	if !sink.AtLeast(trusting) {
 		return nil
 	}
-	return &landing{known: map[string]*landed{}}
-}
-
-// landed is a table at the sink.
-type landed struct {
-	name   string
-	uid    int64 // 0: the rows were to create it, and it was not seen yet
-	stale  bool  // a super table was dropped since; perhaps its own
-	dirty  bool  // it is in landing.written
-	remade bool  // another table had its name before
-	proven int   // the connection through which a row was seen to arrive
+	return &landing{sinkTables: newSinkTables()}
 }
 
 // probe is a row that was written to a table that was made anew.
 type probe struct {
-	table      *landed
+	table      named
 	column     string // of the time
 	at         int64
-	connection int
+	connection int32
 }
 
 // errDoubted stands for the refusal of rows that may not have arrived.
@@ -97,14 +86,10 @@ func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	if err := w.insist(ctx, m); err != nil {
 		return err
 	}
-	var doubtful []*landed
-	for _, t := range l.next {
-		if !t.dirty {
-			t.dirty = true
-			l.written = append(l.written, t)
-		}
-		if t.remade && t.proven != l.connection {
-			doubtful = append(doubtful, t)
+	var doubtful []uint64
+	for _, n := range l.next {
+		if t := l.wrote(n); t.remade && t.proven != l.connection {
+			doubtful = append(doubtful, n.key)
 		}
 	}
 	if len(doubtful) > 0 {
@@ -114,16 +99,16 @@ func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 }
 
 // probe chooses a row of each table to look for.
-func (l *landing) probe(m *core.Message, tables []*landed) {
+func (l *landing) probe(m *core.Message, tables []uint64) {
 	blocks, _, err := raw.Rows(m.RawType, m.Payload())
 	if err != nil {
 		return // lookBefore has told that they cannot be read
 	}
 	for i := range blocks {
 		b := &blocks[i]
-		t := slices.IndexFunc(tables, func(t *landed) bool { return t.name == b.Table })
-		if at, ok := b.Time(b.Rows - 1); t >= 0 && ok {
-			l.probes = append(l.probes, probe{table: tables[t], column: b.Columns[0].Name, at: at, connection: l.connection})
+		n := named{l.key([]byte(b.Table)), b.Table}
+		if at, ok := b.Time(b.Rows - 1); ok && slices.Contains(tables, n.key) {
+			l.probes = append(l.probes, probe{table: n, column: b.Columns[0].Name, at: at, connection: l.connection})
 		}
 	}
 }
@@ -136,8 +121,9 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	var unknown []string
 	var created map[string]bool // most messages create nothing
 	err := raw.Tables(m.RawType, m.Payload(), func(name []byte, creates bool) {
-		if t := l.known[string(name)]; t != nil && !t.stale {
-			l.next = append(l.next, t)
+		key := l.key(name)
+		if t, ok := l.known[key]; ok && !t.stale {
+			l.next = append(l.next, l.naming(key, t, name))
 		} else if creates {
 			if created == nil {
 				created = map[string]bool{}
@@ -155,30 +141,24 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 		l.next = l.next[:0]
 		return nil
 	}
-	ids, err := w.tableIDs(ctx, slices.DeleteFunc(slices.Clone(unknown), func(name string) bool { return created[name] }))
-	if err != nil {
+	if len(unknown) == 0 {
+		return nil
+	}
+	l.makeRoom(len(unknown))
+	if err := w.learn(ctx, slices.DeleteFunc(slices.Clone(unknown), func(name string) bool { return created[name] })); err != nil {
 		return err
 	}
-	if len(l.known)+len(unknown) > maxKnown {
-		clear(l.known)
-	}
 	for _, name := range unknown {
-		id, there := ids[name]
-		if !there && !created[name] {
-			// Retryable: who cannot make the table begins anew.
-			return &core.Error{Class: core.ClassReconnect, Code: codeTableMissing, Op: "write rows at " + w.p.plan.sinkName,
-				Text: fmt.Sprintf("table %s is not there", name)}
+		key := l.key([]byte(name))
+		if t, ok := l.known[key]; !ok || t.stale {
+			if !created[name] {
+				// Retryable: who cannot make the table begins anew.
+				return &core.Error{Class: core.ClassReconnect, Code: codeTableMissing, Op: "write rows at " + w.p.plan.sinkName,
+					Text: fmt.Sprintf("table %s is not there", name)}
+			}
+			w.found(name, 0)
 		}
-		t := l.known[name]
-		if t == nil {
-			t = &landed{name: name, uid: id.UID}
-			l.known[name] = t
-		}
-		if t.stale && t.uid != id.UID {
-			w.p.t.noteRemade(name)
-		}
-		t.uid, t.stale, t.remade = id.UID, false, w.p.t.wasRemade(name)
-		l.next = append(l.next, t)
+		l.next = append(l.next, named{key, name})
 	}
 	return nil
 }
@@ -203,31 +183,11 @@ func (w *worker) inTheWay(ctx context.Context, blocks []raw.Block, m *core.Messa
 	return missing
 }
 
-// tableIDs finds tables at the sink. Each part of them has a deadline of its own:
-// a second's rows may be of more tables than a server lists within one.
-func (w *worker) tableIDs(ctx context.Context, names []string) (map[string]core.TableID, error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	ids := make(map[string]core.TableID, len(names))
-	for some := range slices.Chunk(names, tablesAtOnce) {
-		err := w.ask(ctx, func(ctx context.Context) error {
-			found, err := w.p.plan.sinkCatalog.TableIDs(ctx, w.p.t.key.Database, some)
-			maps.Copy(ids, found)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return ids, nil
-}
-
 // wrote is called for every message that was written. Its memory is kept until
 // the look, and counts as queued.
 func (w *worker) wrote(j *job) {
 	l := w.landing
-	if l == nil || j.it.m.Kind == core.KindMeta || len(l.jobs)+len(l.written) == 0 {
+	if l == nil || len(l.jobs)+l.dirty == 0 {
 		w.finished(j)
 		return
 	}
@@ -246,8 +206,12 @@ func (w *worker) lookDue(idle bool) bool {
 	if l == nil || len(l.jobs) == 0 {
 		return false
 	}
-	waited := w.p.e.clock.Now().Sub(l.since)
-	return l.bytes > w.q.limit/4 || waited >= lookPace || idle && waited >= idleLook
+	pace := lookPace
+	if idle {
+		pace = idleLook
+	}
+	pace = max(pace, min(lookShare*l.took, maxLookPace))
+	return l.bytes > w.q.limit/4 || w.p.e.clock.Now().Sub(l.since) >= pace
 }
 
 // lookAfter is the second look. What may not have arrived is written again; the
@@ -257,6 +221,7 @@ func (w *worker) lookAfter(ctx context.Context) error {
 	if l == nil || len(l.jobs) == 0 {
 		return nil
 	}
+	began := w.p.e.clock.Now()
 	for tries := 0; ; tries++ {
 		gone, err := w.goneTables(ctx)
 		if err == nil && len(gone) == 0 {
@@ -284,34 +249,9 @@ func (w *worker) lookAfter(ctx context.Context) error {
 		l.jobs[i] = nil
 	}
 	l.jobs, l.bytes = l.jobs[:0], 0
+	l.took = w.p.e.clock.Now().Sub(began)
 	w.acknowledge()
 	return nil
-}
-
-// goneTables lists the tables that are not those any more that rows were
-// written to since the last look.
-func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
-	l := w.landing
-	if len(l.written) == 0 {
-		return nil, nil
-	}
-	names := make([]string, len(l.written))
-	for i, t := range l.written {
-		names[i] = t.name
-	}
-	ids, err := w.tableIDs(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range l.written {
-		id, there := ids[t.name]
-		if !there || t.uid != 0 && t.uid != id.UID {
-			gone = append(gone, t.name)
-		}
-		t.uid, t.dirty = id.UID, false
-	}
-	l.written = l.written[:0]
-	return gone, nil
 }
 
 // lostRows lists the tables that were made anew and have not got a row that was
@@ -319,7 +259,8 @@ func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
 func (w *worker) lostRows(ctx context.Context) (lost []string, err error) {
 	l := w.landing
 	for _, p := range l.probes {
-		if p.table.proven == p.connection {
+		t, known := l.known[p.table.key]
+		if known && t.proven == p.connection {
 			continue
 		}
 		there := false
@@ -330,10 +271,12 @@ func (w *worker) lostRows(ctx context.Context) (lost []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if there {
-			p.table.proven = p.connection
-		} else {
+		switch {
+		case !there:
 			lost = append(lost, p.table.name)
+		case known:
+			t.proven = p.connection
+			l.known[p.table.key] = t
 		}
 	}
 	l.probes = l.probes[:0]
@@ -344,7 +287,7 @@ func (w *worker) lostRows(ctx context.Context) (lost []string, err error) {
 // missing tables are made.
 func (w *worker) writeAgain(ctx context.Context) error {
 	l := w.landing
-	clear(l.known)
+	l.forgetAll()
 	l.probes, l.doubted = l.probes[:0], true
 	w.dropSink()
 	defer func() { l.doubted = false }()
@@ -362,12 +305,10 @@ func (w *worker) forgetDropped(meta *raw.Meta) {
 	switch {
 	case w.landing == nil:
 	case meta.Kind == raw.DropSuperTable:
-		for _, t := range w.landing.known {
-			t.stale = true
-		}
+		w.landing.doubtAll()
 	default:
 		for _, d := range meta.Dropped {
-			delete(w.landing.known, d.Name)
+			w.landing.doubt(d.Name)
 			w.p.t.noteRemade(d.Name)
 		}
 	}

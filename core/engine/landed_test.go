@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +21,7 @@ func BenchmarkLookBefore(b *testing.B) {
 	var blocks []raw.Block
 	for t := range 64 {
 		name := fmt.Sprintf("meter_%04d", t)
-		l.known[name] = &landed{name: name, uid: int64(t) + 1}
+		l.known[l.key([]byte(name))] = landed{uid: int64(t) + 1}
 		ts := raw.ColumnData{Column: raw.Column{Name: "ts", ID: 1, Type: raw.Timestamp, Bytes: 8}, Index: make([]byte, 2)}
 		for r := range 16 {
 			ts.Data = binary.LittleEndian.AppendUint64(ts.Data, uint64(r))
@@ -38,33 +39,116 @@ func BenchmarkLookBefore(b *testing.B) {
 	}
 }
 
-// manyTables is a sink that lists no more tables than it can within a deadline.
-type manyTables struct {
+// tablesThere is a sink with some tables, which counts how it is asked for them.
+type tablesThere struct {
 	anotherTable
-	asked int
+	uids          map[string]int64
+	asked, listed int
+	fail          int // how many listings end half-way
 }
 
-func (c *manyTables) TableIDs(ctx context.Context, db string, names []string) (map[string]core.TableID, error) {
-	if len(names) > tablesAtOnce {
-		return nil, refuse(core.ClassOperator, "no answer within the deadline") // of a class that is not tried again for ever
+func (c *tablesThere) TableIDs(_ context.Context, _ string, names []string) (map[string]core.TableID, error) {
+	c.asked++
+	ids := map[string]core.TableID{}
+	for _, name := range names {
+		if uid, ok := c.uids[name]; ok {
+			ids[name] = core.TableID{UID: uid}
+		}
 	}
-	c.asked += len(names)
-	return c.anotherTable.TableIDs(ctx, db, names)
+	return ids, nil
 }
 
-// TestManyTablesAreLookedForInParts looks at more tables than a server lists within
-// one deadline: asked for all of them it would never answer.
-func TestManyTablesAreLookedForInParts(t *testing.T) {
+func (c *tablesThere) EachTable(_ context.Context, _ string, each func([]byte, int64)) error {
+	c.listed++
+	n := 0
+	for name, uid := range c.uids {
+		if each([]byte(name), uid); n == len(c.uids)/2 && c.fail > 0 {
+			c.fail--
+			return &core.Error{Class: core.ClassRetry, Op: "list", Text: "the line was cut"}
+		}
+		n++
+	}
+	return nil
+}
+
+func landingAt(t *testing.T, uids map[string]int64) (*worker, *tablesThere) {
 	w, _, world := movedWorker(t)
-	sink := &manyTables{anotherTable: anotherTable{&fakeCatalog{world, world.servers[west]}, 1, 1}}
+	sink := &tablesThere{anotherTable: anotherTable{&fakeCatalog{world, world.servers[west]}, 1, 1}, uids: uids}
 	w.p.plan.sinkCatalog = sink
 	w.landing = newLanding(trusting)
-	for i := range 5*tablesAtOnce + 1 {
-		w.landing.written = append(w.landing.written, &landed{name: fmt.Sprint("d", i), uid: 1, dirty: true})
+	return w, sink
+}
+
+// TestTheLookFindsWhatIsGone writes to few tables, which it asks for, and to many, for
+// which it lists all. Of a hundred each one is dropped, and one made anew; a table
+// that nobody wrote to is, too.
+func TestTheLookFindsWhatIsGone(t *testing.T) {
+	for _, n := range []int{1, 7, namesAtOnce, namesAtOnce + 1, 5 * namesAtOnce} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			uids := map[string]int64{"other": 7}
+			w, sink := landingAt(t, uids)
+			sink.fail = 1
+			l := w.landing
+			w.found("other", 6)
+			var want []string
+			for i := range n {
+				name := fmt.Sprint("d", i)
+				uids[name] = int64(i + 1)
+				w.found(name, int64(i+1)*int64(i%3&1)) // of some the id is not known yet
+				l.wrote(l.naming(l.key([]byte(name)), l.known[l.key([]byte(name))], []byte(name)))
+				w.wrote(&job{it: item{m: oneRow(name), seq: uint64(i + 1)}})
+				switch {
+				case i%100 == 3:
+					delete(uids, name)
+					want = append(want, name)
+				case i%100 == 4 && i%3 == 1:
+					uids[name] = -1
+					want = append(want, name)
+				}
+			}
+			gone, err := w.goneTables(t.Context())
+			slices.Sort(gone)
+			slices.Sort(want)
+			if err != nil || !slices.Equal(gone, want) {
+				t.Errorf("gone are %v, want %v: %v", gone, want, err)
+			}
+			if many := n > namesAtOnce; (sink.listed > 0) != many || (sink.asked > 0) == many {
+				t.Errorf("asked %d times, listed %d times", sink.asked, sink.listed)
+			}
+			if gone, err := w.goneTables(t.Context()); err != nil || len(gone) > 0 {
+				t.Errorf("a look at nothing finds %v, %v", gone, err)
+			}
+		})
 	}
-	gone, err := w.goneTables(t.Context())
-	if err != nil || len(gone) > 0 || sink.asked != 5*tablesAtOnce+1 {
-		t.Errorf("%d tables are gone, %d were asked for, %v", len(gone), sink.asked, err)
+}
+
+// TestManyTablesAreLearnedAtOnce meets tables that it does not know: few are asked
+// for, and many, or few again and again for long, have all of them listed.
+func TestManyTablesAreLearnedAtOnce(t *testing.T) {
+	uids := map[string]int64{}
+	for i := range 2 * namesAtOnce {
+		uids[fmt.Sprint("d", i)] = int64(i + 1)
+	}
+	w, sink := landingAt(t, uids)
+	l := w.landing
+	w.found("d5", 99) // another one by now, which is for the next look to find
+	w.found("d6", 99) // the same,
+	l.doubt("d6")     // and it was dropped since
+	few := []string{"d0", "d1", "gone"}
+	if err := w.learn(t.Context(), few); err != nil || sink.asked != 1 || sink.listed != 0 || len(l.known) != 4 {
+		t.Errorf("few: asked %d, listed %d, %d known, %v", sink.asked, sink.listed, len(l.known), err)
+	}
+	l.asking = patientAsking
+	if err := w.learn(t.Context(), few); err != nil || sink.listed != 1 || len(l.known) != len(uids) || l.asking != 0 {
+		t.Errorf("after a while: listed %d, %d known, %v", sink.listed, len(l.known), err)
+	}
+	for name, want := range map[string]int64{"d5": 99, "d6": 7, "d1999": 2000} {
+		if at := l.known[l.key([]byte(name))]; at.uid != want || at.stale {
+			t.Errorf("%s is %+v, want uid %d", name, at, want)
+		}
+	}
+	if err := w.learn(t.Context(), make([]string, namesAtOnce)); err != nil || sink.listed != 2 || sink.asked != 1 {
+		t.Errorf("many: asked %d, listed %d, %v", sink.asked, sink.listed, err)
 	}
 }
 

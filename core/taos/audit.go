@@ -21,7 +21,6 @@ import (
 // auditor is a catalog that also reads rows. It implements audit.Side.
 type auditor struct {
 	*catalog
-	connect func(ctx context.Context) (*socket, error)
 
 	mu   sync.Mutex
 	rows *socket // opened with the first rows; nil after a failure
@@ -36,13 +35,7 @@ func (c *Connector) Side(ctx context.Context, ep core.Endpoint) (audit.Side, err
 	if err != nil {
 		return nil, err
 	}
-	return &auditor{catalog: cat.(*catalog), connect: func(ctx context.Context) (*socket, error) {
-		k, err := c.Sink(ctx, ep, "")
-		if err != nil {
-			return nil, err
-		}
-		return k.(*sink).s, nil
-	}}, nil
+	return &auditor{catalog: cat.(*catalog)}, nil
 }
 
 var _ engine.Connector = (*Connector)(nil)

@@ -16,6 +16,7 @@ type catalog struct {
 	ep       endpoint
 	opts     Options
 	versions core.Versions
+	connect  func(context.Context) (*socket, error) // logs in for results that are long
 }
 
 // Versions implements engine.Catalog.

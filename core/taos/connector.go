@@ -87,6 +87,13 @@ func (c *Connector) Catalog(ctx context.Context, ep core.Endpoint) (engine.Catal
 		return nil, err
 	}
 	cat := &catalog{db: db, ep: e, opts: c.opts, versions: core.Versions{Adapter: adapter}}
+	cat.connect = func(ctx context.Context) (*socket, error) {
+		k, err := c.Sink(ctx, ep, "")
+		if err != nil {
+			return nil, err
+		}
+		return k.(*sink).s, nil
+	}
 	cat.versions.Server, err = cat.serverVersion(limited)
 	if err != nil {
 		db.Close()

@@ -30,37 +30,44 @@ type queryArgs struct {
 // in the server's own encoding, whole; nil if it has no rows. After an error the
 // socket must be closed: a result may be left there.
 func (s *socket) queryRows(ctx context.Context, op, statement string) (*raw.Block, error) {
-	var reply queryReply
-	if err := s.ask(ctx, op, "query", &queryArgs{SQL: statement}, s.opts.RequestTimeout, &reply); err != nil {
+	var blocks []raw.Block
+	err := s.eachBlock(ctx, op, statement, func(b raw.Block) error {
+		blocks = append(blocks, b)
+		return nil
+	})
+	if err != nil || len(blocks) == 0 {
 		return nil, err
 	}
+	b := raw.Join(blocks)
+	return &b, nil
+}
+
+// eachBlock runs a query like queryRows and hands out its result as it comes.
+func (s *socket) eachBlock(ctx context.Context, op, statement string, each func(raw.Block) error) error {
+	var reply queryReply
+	if err := s.ask(ctx, op, "query", &queryArgs{SQL: statement}, s.opts.RequestTimeout, &reply); err != nil {
+		return err
+	}
 	if reply.IsUpdate {
-		return nil, s.ep.nonsense(op, "no result")
+		return s.ep.nonsense(op, "no result")
 	}
 	precision := "ms"
 	if reply.Precision > 0 && reply.Precision < 3 {
 		precision = []string{"ms", "us", "ns"}[reply.Precision]
 	}
-	var blocks []raw.Block
 	for {
 		body, err := s.fetchBlock(ctx, op, reply.ID)
-		if err != nil {
-			return nil, err
-		}
-		if body == nil {
-			break
+		if err != nil || body == nil {
+			return err
 		}
 		b, err := raw.DecodeQuery(body, reply.Names, precision)
-		if err != nil {
-			return nil, s.ep.nonsense(op, err.Error())
+		if err == nil {
+			err = each(b)
 		}
-		blocks = append(blocks, b)
+		if err != nil {
+			return s.ep.nonsense(op, err.Error())
+		}
 	}
-	if len(blocks) == 0 {
-		return nil, nil
-	}
-	b := raw.Join(blocks)
-	return &b, nil
 }
 
 // fetchBlock returns the next block of a result, nil after the last.

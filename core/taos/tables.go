@@ -2,13 +2,14 @@ package taos
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"tdreplica/core"
+	"tdreplica/core/raw"
 )
 
 // SuperTables implements engine.Catalog.
@@ -67,52 +68,80 @@ func (c *catalog) Describe(ctx context.Context, database, table string) (*core.T
 // TableNames implements engine.Catalog. The uids travel as text: a JSON number
 // would lose their last digits.
 func (c *catalog) TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error) {
-	wanted := make(map[int64]bool, len(uids))
-	for _, uid := range uids {
-		wanted[uid] = true
-	}
-	rows, err := c.query(ctx, fmt.Sprintf("find tables of database %q by uid", database),
-		"select cast(uid as varchar(24)) as id, table_name from information_schema.ins_tables where db_name="+QuoteString(database))
-	if err != nil {
-		return nil, err
+	numbers := make([]string, len(uids))
+	for i, uid := range uids {
+		numbers[i] = strconv.FormatInt(uid, 10)
 	}
 	names := make(map[int64]string, len(uids))
-	for _, r := range rows {
-		uid, err := strconv.ParseInt(r.text("id"), 10, 64)
-		if err == nil && wanted[uid] {
-			names[uid] = r.text("table_name")
-		}
-	}
-	return names, nil
+	err := c.tablesIn(ctx, database, "uid", numbers, func(name string, id core.TableID) { names[id.UID] = name })
+	return names, err
 }
-
-// namesAtOnce is how many tables one statement asks about: names are up to 192
-// bytes long, and a statement up to a megabyte.
-const namesAtOnce = 500
 
 // TableIDs implements engine.Catalog.
 func (c *catalog) TableIDs(ctx context.Context, database string, names []string) (map[string]core.TableID, error) {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = QuoteString(name)
+	}
 	ids := make(map[string]core.TableID, len(names))
-	for some := range slices.Chunk(names, namesAtOnce) {
-		quoted := make([]string, len(some))
-		for i, name := range some {
-			quoted[i] = QuoteString(name)
+	err := c.tablesIn(ctx, database, "table_name", quoted, func(name string, id core.TableID) { ids[name] = id })
+	return ids, err
+}
+
+// listBytes bounds the values that a statement asks about: it may be a megabyte
+// long. A server looks through all of a database's tables for each statement, so
+// few long ones are much better than many short ones.
+const listBytes = 512 << 10
+
+// tablesIn finds the child and normal tables with one of these values, as SQL
+// writes them, in a column of ins_tables.
+func (c *catalog) tablesIn(ctx context.Context, database, column string, values []string, found func(name string, id core.TableID)) error {
+	for len(values) > 0 {
+		n, size := 0, 0
+		for n < len(values) && (n == 0 || size+len(values[n]) < listBytes) {
+			size += len(values[n]) + 1
+			n++
 		}
 		rows, err := c.query(ctx, fmt.Sprintf("look for tables of database %q", database),
 			"select table_name, cast(uid as varchar(24)) as id, vgroup_id from information_schema.ins_tables where db_name="+
-				QuoteString(database)+" and table_name in ("+strings.Join(quoted, ",")+")")
+				QuoteString(database)+" and "+column+" in ("+strings.Join(values[:n], ",")+")")
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, r := range rows {
 			uid, err := strconv.ParseInt(r.text("id"), 10, 64)
 			vgroup, ok := r.number("vgroup_id")
 			if err == nil && ok {
-				ids[r.text("table_name")] = core.TableID{UID: uid, Vgroup: int32(vgroup)}
+				found(r.text("table_name"), core.TableID{UID: uid, Vgroup: int32(vgroup)})
 			}
 		}
+		values = values[n:]
 	}
-	return ids, nil
+	return nil
+}
+
+// EachTable implements engine.Catalog. It has a connection of its own, and takes the
+// result as it comes: of a million tables it is 60 MB.
+func (c *catalog) EachTable(ctx context.Context, database string, each func(name []byte, uid int64)) error {
+	s, err := c.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	statement := "select table_name, uid from information_schema.ins_tables where db_name=" + QuoteString(database)
+	return s.eachBlock(ctx, fmt.Sprintf("list the tables of database %q", database), statement, func(b raw.Block) error {
+		if len(b.Columns) != 2 || b.Columns[1].Type != raw.BigInt {
+			return errors.New("columns that are no name and no uid")
+		}
+		for row := range b.Rows {
+			name, ok := b.Columns[0].Value(row)
+			uid, known := b.Columns[1].Value(row)
+			if ok && known {
+				each(name, int64(binary.LittleEndian.Uint64(uid)))
+			}
+		}
+		return nil
+	})
 }
 
 // HasRow implements engine.Catalog.
