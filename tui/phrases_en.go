@@ -205,6 +205,7 @@ func init() {
 		"both must be from {1} on and below {2}",
 		"the consumer group {1} reads the database at the sink",
 		"super table {1} at the sink was not made by replication",
+		"super table {1} has at the sink only: {2}",
 		"the sink refuses a message",
 		"a change of a super table cannot wait any longer for all vgroups to come to it",
 		"a message of raw rows can be fetched only once",

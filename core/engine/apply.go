@@ -259,6 +259,7 @@ func (w *worker) renameTag(ctx context.Context, meta *raw.Meta, m *core.Message)
 	})
 	w.p.t.bySQL()
 	if err == nil {
+		w.p.t.undrift(onlyAtSink(a.Table))
 		w.p.t.changed(meta, m.Vgroup)
 	}
 	return err

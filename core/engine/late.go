@@ -370,8 +370,12 @@ func isPrefix(short, long []core.Column) bool {
 func (w *worker) afterSuper(ctx context.Context, super *raw.SuperTable, m *core.Message) error {
 	want := super.Table()
 	here, err := w.describe(ctx, w.p.plan.sinkCatalog, super.Name)
-	if err != nil || here != nil && len(lacks(&want, here)) == 0 && len(lacks(here, &want)) == 0 {
+	if err != nil {
 		return err
+	}
+	w.p.t.undrift(onlyAtSink(super.Name))
+	if here != nil && len(lacks(&want, here)) == 0 && len(lacks(here, &want)) == 0 {
+		return nil
 	}
 	there, err := w.describe(ctx, w.p.plan.catalog, super.Name)
 	if there == nil || err != nil {
@@ -391,91 +395,4 @@ func (w *worker) afterSuper(ctx context.Context, super *raw.SuperTable, m *core.
 	}
 	w.tellExtra(super.Name, there, here)
 	return nil
-}
-
-// tellExtra warns of what only the sink has.
-func (w *worker) tellExtra(name string, there, here *core.Table) {
-	var extra []string
-	for _, c := range slices.Concat(here.Columns, here.Tags) {
-		if _, ok := find(there, c); !ok {
-			extra = append(extra, c.Name)
-		}
-	}
-	if len(extra) > 0 {
-		w.p.t.drifted(fmt.Sprintf("super table %s has %s at the sink only", name, strings.Join(extra, ", ")))
-	}
-}
-
-// compareSchemas looks at the super tables that both sides have, before the
-// first row. The source may be ahead of its WAL: what differs in type is told,
-// and the changes still to come, or the first row that does not fit, decide. So
-// it is with what is missing where the sink is somebody's source, too: it may
-// have been dropped there, and that drop is on its way here. Where rows are read
-// raw, nothing may be made by SQL, and what is missing is on its way.
-func (w *worker) compareSchemas(ctx context.Context) error {
-	pl, db := w.p.plan, w.p.t.key.Database
-	var read *core.Topic
-	err := w.ask(ctx, func(ctx context.Context) (err error) {
-		read, err = pl.sinkCatalog.Topic(ctx, pl.topic)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	lists := make([][]string, 2)
-	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
-		err := w.ask(ctx, func(ctx context.Context) (err error) {
-			lists[i], err = c.SuperTables(ctx, db)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	for _, name := range lists[0] {
-		if !slices.Contains(lists[1], name) {
-			continue
-		}
-		if err := w.compareSuper(ctx, name, read == nil && !pl.raw); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (w *worker) compareSuper(ctx context.Context, name string, mend bool) error {
-	there, err := w.describe(ctx, w.p.plan.catalog, name)
-	if there == nil || err != nil {
-		return err
-	}
-	here, err := w.describe(ctx, w.p.plan.sinkCatalog, name)
-	if here == nil || err != nil {
-		return err
-	}
-	if mend {
-		if here, err = w.mend(ctx, name, there, here, there); err != nil {
-			return err
-		}
-	}
-	for _, c := range lacks(there, here) {
-		if old, ok := find(here, c); ok && old.Type != c.Type {
-			w.p.t.drifted(clash(w.p.t.key.Database, name, there, here, nil).Error())
-			return nil
-		}
-	}
-	w.tellExtra(name, there, here)
-	return nil
-}
-
-// drifted warns once that the two sides differ.
-func (t *task) drifted(text string) {
-	t.mu.Lock()
-	known := slices.Contains(t.facts.warnings, text)
-	if !known {
-		t.facts.warnings = append(slices.Clip(t.facts.warnings), text)
-	}
-	t.mu.Unlock()
-	if !known {
-		t.say(core.LevelWarn, core.EventDrift, "%s", text)
-	}
 }

@@ -1,0 +1,128 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tdreplica/core"
+)
+
+// compareSchemas looks at the super tables that both sides have, before the
+// first row. The source may be ahead of its WAL: what differs in type is told,
+// and the changes still to come, or the first row that does not fit, decide. So
+// it is with what is missing where the sink is somebody's source, too: it may
+// have been dropped there, and that drop is on its way here. Where rows are read
+// raw, nothing may be made by SQL, and what is missing is on its way.
+func (w *worker) compareSchemas(ctx context.Context) error {
+	pl, db := w.p.plan, w.p.t.key.Database
+	var read *core.Topic
+	err := w.ask(ctx, func(ctx context.Context) (err error) {
+		read, err = pl.sinkCatalog.Topic(ctx, pl.topic)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	lists := make([][]string, 2)
+	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
+		err := w.ask(ctx, func(ctx context.Context) (err error) {
+			lists[i], err = c.SuperTables(ctx, db)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range lists[0] {
+		if !slices.Contains(lists[1], name) {
+			continue
+		}
+		if err := w.compareSuper(ctx, name, read == nil && !pl.raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) compareSuper(ctx context.Context, name string, mend bool) error {
+	there, err := w.describe(ctx, w.p.plan.catalog, name)
+	if there == nil || err != nil {
+		return err
+	}
+	here, err := w.describe(ctx, w.p.plan.sinkCatalog, name)
+	if here == nil || err != nil {
+		return err
+	}
+	if mend {
+		if here, err = w.mend(ctx, name, unlessRenamed(there, here), here, there); err != nil {
+			return err
+		}
+	}
+	for _, c := range lacks(there, here) {
+		if old, ok := find(here, c); ok && old.Type != c.Type {
+			w.p.t.drifted(clash(w.p.t.key.Database, name, there, here, nil).Error())
+			return nil
+		}
+	}
+	w.tellExtra(name, there, here)
+	return nil
+}
+
+// unlessRenamed is a source's super table without the tags that the sink's may have
+// under a name of before: that change is still in the WAL, and a second tag would be
+// in its way.
+func unlessRenamed(there, here *core.Table) *core.Table {
+	var old []string // types
+	for _, c := range here.Tags {
+		if _, ok := find(there, c); !ok {
+			old = append(old, c.Type)
+		}
+	}
+	want := *there
+	want.Tags = slices.DeleteFunc(slices.Clone(there.Tags), func(c core.Column) bool {
+		_, ok := find(here, c)
+		return !ok && slices.Contains(old, c.Type)
+	})
+	return &want
+}
+
+// drifted warns once that the two sides differ.
+func (t *task) drifted(text string) {
+	t.mu.Lock()
+	known := slices.Contains(t.facts.warnings, text)
+	if !known {
+		t.facts.warnings = append(slices.Clip(t.facts.warnings), text)
+	}
+	t.mu.Unlock()
+	if !known {
+		t.say(core.LevelWarn, core.EventDrift, "%s", text)
+	}
+}
+
+// undrift takes back the warnings that begin like that: a change that was on its way
+// may have mended what they tell of.
+func (t *task) undrift(beginning string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.facts.warnings = slices.DeleteFunc(slices.Clone(t.facts.warnings), func(w string) bool { return strings.HasPrefix(w, beginning) })
+}
+
+// tellExtra warns of what only the sink has.
+func (w *worker) tellExtra(name string, there, here *core.Table) {
+	var extra []string
+	for _, c := range slices.Concat(here.Columns, here.Tags) {
+		if _, ok := find(there, c); !ok {
+			extra = append(extra, c.Name)
+		}
+	}
+	if len(extra) > 0 {
+		w.p.t.drifted(onlyAtSink(name) + strings.Join(extra, ", "))
+	}
+}
+
+// onlyAtSink begins the warning of what only the sink's super table has.
+func onlyAtSink(name string) string {
+	return fmt.Sprintf("super table %s has at the sink only: ", name)
+}
