@@ -85,6 +85,8 @@ func init() {
 		"its WAL ends at version {1}, but everything below {2} was applied before",
 		"the WAL was made anew",
 		"vgroup {1} gave nothing for {2} although its WAL goes from {3} to {4}",
+		"vgroup {1} gives nothing: it stands at {2} although its WAL goes to {3}, and others move",
+		"is its WAL damaged? Look for vgId:{1} in the log of the source's taosd",
 		"the subscription is made anew",
 		"subscribing anew",
 		"the vgroups of a consumer that died are free now",

@@ -11,7 +11,7 @@ import (
 // watch is the watchdog. Servers up to 3.3.7 answer a poll that failed with
 // "no message", so silence is suspicious once the server knows of a longer WAL,
 // or of no such subscription. The sink's database is looked at as often.
-func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
+func (w *worker) watch(ctx context.Context, now time.Time, at map[int32]int64, moved bool) error {
 	limit := w.p.e.cfg.Engine.StallTimeout.Duration
 	if limit <= 0 {
 		return nil
@@ -24,9 +24,13 @@ func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
 			return err // what passes, the writes notice
 		}
 	}
+	stuck := w.standing(now, at, limit)
 	if moved || w.q.size() > 0 {
 		w.progressed = now
-		return nil
+		if len(stuck) == 0 {
+			return nil
+		}
+		return w.stuck(stuck, at, w.p.t.replica.ends.ask(ctx, w.p.plan.catalog, now, limit/2), limit)
 	}
 	if now.Sub(w.progressed) < limit {
 		return nil
@@ -43,6 +47,66 @@ func (w *worker) watch(ctx context.Context, now time.Time, moved bool) error {
 		}
 	}
 	return nil
+}
+
+// stood is where a vgroup's reader is, and since when.
+type stood struct {
+	at    int64
+	since time.Time
+}
+
+// standing lists the vgroups that were read no further for that long, while others
+// could be.
+func (w *worker) standing(now time.Time, at map[int32]int64, limit time.Duration) (list []core.Assignment) {
+	read := w.q.room() && w.narrowBy.IsZero() && w.p.t.replica.limit.owed(now) <= 0
+	for _, a := range w.assigned {
+		pos, ok := at[a.Vgroup]
+		s, known := w.stands[a.Vgroup]
+		switch {
+		case !ok:
+		case known && pos != s.at:
+			w.p.t.undrift(givesNothing(a.Vgroup))
+			fallthrough
+		case !known, !read:
+			w.stands[a.Vgroup] = stood{pos, now}
+		case now.Sub(s.since) >= limit:
+			w.stands[a.Vgroup] = stood{pos, now} // look again after as long a time
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// stuck makes the subscription anew for a vgroup that gives nothing although its WAL
+// goes on. If it gives nothing there again, all that is left is to say so: the rest
+// of the task goes on. A WAL that was damaged when taosd was killed looks like that.
+func (w *worker) stuck(list []core.Assignment, at, ends map[int32]int64, limit time.Duration) error {
+	for _, a := range list {
+		pos, end := at[a.Vgroup], max(a.End, ends[a.Vgroup])
+		switch {
+		case end <= pos+ownEntries:
+		case w.p.t.stuckBefore(a.Vgroup, pos):
+			w.p.t.drifted(givesNothing(a.Vgroup) + fmt.Sprintf("it stands at %d although its WAL goes to %d, and others move; is its WAL damaged? Look for vgId:%d in the log of the source's taosd", pos, end, a.Vgroup))
+		default:
+			return stalled(w.p.plan, a.Vgroup, pos, end, limit)
+		}
+	}
+	return nil
+}
+
+// givesNothing begins the warning of a vgroup that cannot be read any further.
+func givesNothing(vgroup int32) string {
+	return fmt.Sprintf("vgroup %d gives nothing: ", vgroup)
+}
+
+// stuckBefore remembers where a vgroup was found stuck and reports whether it was
+// found there before.
+func (t *task) stuckBefore(vgroup int32, at int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was, known := t.stuckAt[vgroup]
+	t.stuckAt = with(t.stuckAt, vgroup, at)
+	return known && was == at
 }
 
 // checkSink fails if the sink's database has gone, or is another one by now.

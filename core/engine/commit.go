@@ -234,7 +234,7 @@ func (w *worker) sample(ctx context.Context, now time.Time) error {
 			return w.p.t.gap(w.p.plan, a.Vgroup, pos, a.Begin)
 		}
 	}
-	return w.watch(ctx, now, moved)
+	return w.watch(ctx, now, at, moved)
 }
 
 // atRest reports whether the reader stood at the ends of its WALs when it was

@@ -106,7 +106,10 @@ func (t *task) drifted(text string) {
 func (t *task) undrift(beginning string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.facts.warnings = slices.DeleteFunc(slices.Clone(t.facts.warnings), func(w string) bool { return strings.HasPrefix(w, beginning) })
+	begins := func(w string) bool { return strings.HasPrefix(w, beginning) }
+	if slices.ContainsFunc(t.facts.warnings, begins) {
+		t.facts.warnings = slices.DeleteFunc(slices.Clone(t.facts.warnings), begins)
+	}
 }
 
 // tellExtra warns of what only the sink has.

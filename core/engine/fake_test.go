@@ -29,8 +29,9 @@ type world struct {
 	calls    map[string]int
 	wrong    []string // what a replicator must never do
 	subs     []Subscription
-	dead     bool // a consumer that died holds a vgroup until the next poll
-	mute     bool // polls fail, which old servers report as "no message"
+	dead     bool  // a consumer that died holds a vgroup until the next poll
+	mute     bool  // polls fail, which old servers report as "no message"
+	broken   int32 // a vgroup whose WAL cannot be read
 	probing  time.Duration
 	holdPace time.Duration
 }
@@ -196,6 +197,9 @@ func (f *fakeSource) next() *core.Message {
 	for vg, v := range f.db.wal {
 		if f.w.mute {
 			break
+		}
+		if vg == f.w.broken {
+			continue
 		}
 		for f.at[vg] = max(f.at[vg], v.begin); f.at[vg] < v.end(); {
 			name := v.entries[f.at[vg]]

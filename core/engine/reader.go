@@ -81,6 +81,7 @@ type worker struct {
 	covers     coverage
 	keys       []int64 // of one message; its memory is used again
 	progressed time.Time
+	stands     map[int32]stood
 	checked    time.Time // when the sink's database was looked at, last
 	failures   int
 	failing    time.Time // since when requests between two polls fail
@@ -93,7 +94,7 @@ func newWorker(p *pump, n int, queueBytes config.Bytes, workers int) *worker {
 		wake: make(chan struct{}, 1), held: map[int32]bool{}, before: map[int32]int64{}, begun: map[int32]bool{},
 		pace:     pace{least: p.e.cfg.Engine.PollWaitMin.Duration, most: p.e.cfg.Engine.PollWaitMax.Duration, since: now},
 		sampling: idleSampling, lastPoll: now, progressed: now, checked: now, marks: newMarks(),
-		last: map[int32]*tenure{}, tenures: map[int32]*tenure{},
+		last: map[int32]*tenure{}, tenures: map[int32]*tenure{}, stands: map[int32]stood{},
 		landing: newLanding(p.plan.sinkVersion),
 	}
 }

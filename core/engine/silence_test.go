@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,42 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 	w.mute = false
 	w.mu.Unlock()
 	await(t, "all five", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abcde" })
+}
+
+// TestAVgroupThatGivesNothing has a source that cannot read one vgroup's WAL any
+// further. Making the subscription anew does not help; the other vgroup goes on, and
+// the task says what it is, until that is over.
+func TestAVgroupThatGivesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	cfg := quick()
+	cfg.Engine.StallTimeout.Duration = 50 * time.Millisecond
+	i := running(t, w, cfg)
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	broken := func(vgroup int32) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.broken = vgroup
+	}
+	broken(2)
+	w.produce(east, "power", 2, "a", "b", "c", "d", "e")
+	warned := func() bool {
+		return slices.ContainsFunc(i.task(t, id, "power").Warnings, func(s string) bool { return strings.HasPrefix(s, givesNothing(2)) })
+	}
+	n := 0
+	await(t, "it is told", func() bool {
+		w.produce(east, "power", 3, "x")
+		n++
+		return warned()
+	})
+	if task := i.task(t, id, "power"); !strings.Contains(task.LastError, "vgroup 2 gave nothing") {
+		t.Errorf("the subscription was not made anew: the last error is %q", task.LastError)
+	}
+	await(t, "the other vgroup goes on", func() bool { return len(w.appliedAt(west, "power")) == n })
+	broken(0)
+	await(t, "all of both, and no warning", func() bool { return len(w.appliedAt(west, "power")) == n+5 && !warned() })
 }
 
 func TestVgroupsOfADeadConsumerAreWaitedFor(t *testing.T) {

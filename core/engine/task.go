@@ -73,7 +73,8 @@ type task struct {
 	// remade are tables that somebody dropped and that may be there again: old
 	// connections, and new ones that reuse what these have kept, may take one for
 	// the other.
-	remade map[string]bool
+	remade  map[string]bool
+	stuckAt map[int32]int64 // where vgroups gave nothing, last (see alive.go)
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool        // the consumer group is to be made anew
