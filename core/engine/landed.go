@@ -43,16 +43,15 @@ const (
 // belongs to one worker: all rows of a table come from one vgroup.
 type landing struct {
 	sinkTables
-	next       []named       // tables of the message that is being written
-	probes     []probe       // rows to look for
-	jobs       []*job        // written since the last look, in that order
-	bytes      int64         // of jobs
-	first      uint64        // the least number of a message among jobs
-	since      time.Time     // when the first of jobs was written
-	took       time.Duration // the last look
-	connection int32         // counts the connections for writing
-	doubted    bool          // jobs are being written again
-	blind      bool          // it was told that messages cannot be read
+	next       []named   // tables of the message that is being written
+	probes     []probe   // rows to look for
+	jobs       []*job    // written since the last look, in that order
+	bytes      int64     // of jobs
+	first      uint64    // the least number of a message among jobs
+	since      time.Time // when the first of jobs was written
+	connection int32     // counts the connections for writing
+	doubted    bool      // jobs are being written again
+	blind      bool      // it was told that messages cannot be read
 }
 
 func newLanding(sink core.Version) *landing {
@@ -210,7 +209,7 @@ func (w *worker) lookDue(idle bool) bool {
 	if idle {
 		pace = idleLook
 	}
-	pace = max(pace, min(lookShare*l.took, maxLookPace))
+	pace = max(pace, time.Duration(w.p.lookPace.Load()))
 	return l.bytes > w.q.limit/4 || w.p.e.clock.Now().Sub(l.since) >= pace
 }
 
@@ -249,7 +248,7 @@ func (w *worker) lookAfter(ctx context.Context) error {
 		l.jobs[i] = nil
 	}
 	l.jobs, l.bytes = l.jobs[:0], 0
-	l.took = w.p.e.clock.Now().Sub(began)
+	w.p.lookPace.Store(int64(min(lookShare*w.p.e.clock.Now().Sub(began), maxLookPace)))
 	w.acknowledge()
 	return nil
 }

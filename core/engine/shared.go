@@ -247,7 +247,7 @@ func (p *pump) mayRenew(now time.Time) bool {
 		p.t.drifted(mustBeAlone)
 		return false
 	}
-	if p.t.meter.near(now) {
+	if p.t.meter.near(now, time.Duration(p.lookPace.Load())) {
 		return true
 	}
 	p.putOff(now.Add(renewAfter))

@@ -474,12 +474,12 @@ func (m *meter) owes(vgroup int32, from int64) {
 }
 
 // near reports whether nothing that is read here waits for longer than what is
-// on its way usually does.
-func (m *meter) near(now time.Time) bool {
+// on its way usually does, and for the look at the sink.
+func (m *meter) near(now time.Time, look time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, v := range m.vg {
-		if !v.foreign && v.lag(now) >= levelLag.Milliseconds() {
+		if !v.foreign && v.lag(now) >= (levelLag+look).Milliseconds() {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package taos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,18 +54,26 @@ func (a *auditor) Close() error {
 
 // Tables implements audit.Side. Virtual tables hold no rows of their own.
 func (a *auditor) Tables(ctx context.Context, database string) ([]audit.Table, error) {
-	rows, err := a.query(ctx, fmt.Sprintf("list the tables of database %q", database),
-		"select table_name, stable_name, `type` from information_schema.ins_tables where db_name="+QuoteString(database))
-	if err != nil {
-		return nil, err
-	}
-	out := make([]audit.Table, 0, len(rows))
-	for _, r := range rows {
-		if !strings.HasPrefix(r.text("type"), "VIRTUAL") {
-			out = append(out, audit.Table{Name: r.text("table_name"), Super: r.text("stable_name")})
+	var out []audit.Table
+	err := a.eachTable(ctx, database, "table_name, stable_name, `type`", func(b raw.Block) error {
+		if len(b.Columns) != 3 {
+			return errors.New("other columns than were asked for")
 		}
-	}
-	return out, nil
+		super := "" // most tables have the super table of the one before
+		for row := range b.Rows {
+			name, _ := b.Columns[0].Value(row)
+			of, _ := b.Columns[1].Value(row)
+			if kind, _ := b.Columns[2].Value(row); bytes.HasPrefix(kind, []byte("VIRTUAL")) {
+				continue
+			}
+			if super != string(of) {
+				super = string(of)
+			}
+			out = append(out, audit.Table{Name: string(name), Super: super})
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Tags implements audit.Side.

@@ -120,16 +120,21 @@ func (c *catalog) tablesIn(ctx context.Context, database, column string, values 
 	return nil
 }
 
-// EachTable implements engine.Catalog. It has a connection of its own, and takes the
+// eachTable reads columns of ins_tables. It has a connection of its own, and takes the
 // result as it comes: of a million tables it is 60 MB.
-func (c *catalog) EachTable(ctx context.Context, database string, each func(name []byte, uid int64)) error {
+func (c *catalog) eachTable(ctx context.Context, database, columns string, each func(raw.Block) error) error {
 	s, err := c.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	statement := "select table_name, uid from information_schema.ins_tables where db_name=" + QuoteString(database)
-	return s.eachBlock(ctx, fmt.Sprintf("list the tables of database %q", database), statement, func(b raw.Block) error {
+	return s.eachBlock(ctx, fmt.Sprintf("list the tables of database %q", database),
+		"select "+columns+" from information_schema.ins_tables where db_name="+QuoteString(database), each)
+}
+
+// EachTable implements engine.Catalog.
+func (c *catalog) EachTable(ctx context.Context, database string, each func(name []byte, uid int64)) error {
+	return c.eachTable(ctx, database, "table_name, uid", func(b raw.Block) error {
 		if len(b.Columns) != 2 || b.Columns[1].Type != raw.BigInt {
 			return errors.New("columns that are no name and no uid")
 		}
