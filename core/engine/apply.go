@@ -55,16 +55,16 @@ func (w *worker) apply(ctx context.Context, j *job) (done bool, err error) {
 	return true, nil
 }
 
-// takeApart finds the metas of a message. Rows before one that may destroy something
-// are looked after now, for they may have to be written again; and before the vgroup
-// is admitted, for they may be of others.
+// takeApart finds the metas of a message. Rows before one that may concern them are
+// looked after now, for they may have to be written again; and before the vgroup is
+// admitted, for they may be of others.
 func (w *worker) takeApart(ctx context.Context, j *job) (err error) {
 	if j.metas == nil {
 		if j.metas, err = raw.Metas(j.it.m.RawType, j.it.m.Payload()); err != nil {
 			return refused(w.p, j.it.m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
 		}
 	}
-	if slices.ContainsFunc(j.metas[j.next:], func(m raw.Meta) bool { return m.Kind != raw.CreateTables }) {
+	if w.landing != nil && slices.ContainsFunc(j.metas[j.next:], w.landing.concerns) {
 		return w.lookAfter(ctx)
 	}
 	return nil

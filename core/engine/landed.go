@@ -198,6 +198,28 @@ func (w *worker) wrote(j *job) {
 	l.bytes += j.it.size
 }
 
+// concerns reports whether a change may be of tables with rows that were not looked
+// after yet. Whoever creates or changes one child table after the other, or deletes
+// from them, would wait for a look each time.
+func (l *landing) concerns(meta raw.Meta) bool {
+	switch meta.Kind {
+	case raw.CreateTables:
+		return false
+	case raw.DeleteRows:
+		t, known := l.table(meta.Delete.Table)
+		return t.dirty || !known // else it may be a super table's
+	case raw.AlterOneTable:
+		t, _ := l.table(meta.Alter.Table)
+		return t.dirty
+	case raw.DropTables:
+		return slices.ContainsFunc(meta.Dropped, func(d raw.Dropped) bool {
+			t, _ := l.table(d.Name)
+			return t.dirty
+		})
+	}
+	return true
+}
+
 // lookDue reports whether the second look is to be made now; idle tells that
 // there is nothing to write meanwhile.
 func (w *worker) lookDue(idle bool) bool {

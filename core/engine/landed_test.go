@@ -152,6 +152,34 @@ func TestManyTablesAreLearnedAtOnce(t *testing.T) {
 	}
 }
 
+// TestChangesThatConcernRowsWaitForALook has rows of one table that were not looked
+// after, and another table without.
+func TestChangesThatConcernRowsWaitForALook(t *testing.T) {
+	w, _ := landingAt(t, nil)
+	l := w.landing
+	w.found("clean", 1)
+	w.found("dirty", 2)
+	l.wrote(named{l.key([]byte("dirty")), "dirty"})
+	of := func(kind raw.Kind, table string) raw.Meta {
+		return raw.Meta{Kind: kind, Delete: &raw.Delete{Table: table}, Alter: &raw.Alter{Table: table}, Dropped: []raw.Dropped{{Name: "other"}, {Name: table}}}
+	}
+	for kind, want := range map[raw.Kind][3]bool{ // of the dirty table, the clean one, and a name that is not known
+		raw.CreateTables:    {},
+		raw.DeleteRows:      {true, false, true},
+		raw.AlterOneTable:   {true, false, false},
+		raw.DropTables:      {true, false, false},
+		raw.DropSuperTable:  {true, true, true},
+		raw.AlterSuperTable: {true, true, true},
+		raw.Unknown:         {true, true, true},
+	} {
+		for i, table := range []string{"dirty", "clean", "meters"} {
+			if got := l.concerns(of(kind, table)); got != want[i] {
+				t.Errorf("%s of %s waits: %v", kind, table, got)
+			}
+		}
+	}
+}
+
 // superTable is a sink where a table of the source is a super table.
 type superTable struct{ anotherTable }
 

@@ -83,6 +83,12 @@ func (s *sinkTables) clean() {
 	s.dirty, s.written = 0, s.written[:0]
 }
 
+// table is what is known of a table by name.
+func (s *sinkTables) table(name string) (landed, bool) {
+	t, ok := s.known[s.key([]byte(name))]
+	return t, ok
+}
+
 // makeRoom forgets tables before there are too many; not those that are to be
 // looked at.
 func (s *sinkTables) makeRoom(more int) {
