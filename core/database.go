@@ -71,6 +71,7 @@ type Table struct {
 type TableID struct {
 	UID    int64
 	Vgroup int32
+	Super  string // its super table; empty for a normal table
 }
 
 // Column is a column or a tag.

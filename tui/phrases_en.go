@@ -208,6 +208,8 @@ func init() {
 		"the consumer group {1} reads the database at the sink",
 		"super table {1} at the sink was not made by replication",
 		"super table {1} has at the sink only: {2}",
+		"table {1} has no column {2} there",
+		"a table is missing that was there a moment ago",
 		"the sink refuses a message",
 		"a change of a super table cannot wait any longer for all vgroups to come to it",
 		"a message of raw rows can be fetched only once",

@@ -64,7 +64,7 @@ func (w *worker) takeApart(ctx context.Context, j *job) (err error) {
 			return refused(w.p, j.it.m, &core.Error{Class: core.ClassData, Op: "take it apart", Err: err})
 		}
 	}
-	if w.landing != nil && slices.ContainsFunc(j.metas[j.next:], w.landing.concerns) {
+	if slices.ContainsFunc(j.metas[j.next:], w.landing.concerns) {
 		return w.lookAfter(ctx)
 	}
 	return nil
@@ -90,11 +90,25 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	if err := w.applyMeta(ctx, meta, m); err != nil {
 		return false, err
 	}
+	if reshapes(meta) {
+		w.p.reshaped.Add(1)
+	}
 	if meta.Kind == raw.AlterSuperTable && meta.Super != nil && meta.Destroys() {
 		w.p.t.noteAltered(meta.Super)
 	}
 	w.p.changes.applied(meta)
 	return true, nil
+}
+
+// reshapes reports whether a table may have other columns afterwards.
+func reshapes(meta *raw.Meta) bool {
+	switch meta.Kind {
+	case raw.CreateTables, raw.DeleteRows:
+		return false
+	case raw.AlterOneTable:
+		return meta.Alter.Change != raw.SetTag && meta.Alter.Change != raw.SetTags
+	}
+	return true
 }
 
 // wholeRows is the first version known to take every message of rows whole.

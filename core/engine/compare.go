@@ -17,14 +17,6 @@ import (
 // raw, nothing may be made by SQL, and what is missing is on its way.
 func (w *worker) compareSchemas(ctx context.Context) error {
 	pl, db := w.p.plan, w.p.t.key.Database
-	var read *core.Topic
-	err := w.ask(ctx, func(ctx context.Context) (err error) {
-		read, err = pl.sinkCatalog.Topic(ctx, pl.topic)
-		return err
-	})
-	if err != nil {
-		return err
-	}
 	lists := make([][]string, 2)
 	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
 		err := w.ask(ctx, func(ctx context.Context) (err error) {
@@ -39,14 +31,24 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 		if !slices.Contains(lists[1], name) {
 			continue
 		}
-		if err := w.compareSuper(ctx, name, read == nil && !pl.raw); err != nil {
+		if err := w.compareSuper(ctx, name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *worker) compareSuper(ctx context.Context, name string, mend bool) error {
+// readsSink reports whether the sink's database is somebody's source, too.
+func (w *worker) readsSink(ctx context.Context) (yes bool, err error) {
+	err = w.ask(ctx, func(ctx context.Context) error {
+		topic, err := w.p.plan.sinkCatalog.Topic(ctx, w.p.plan.topic)
+		yes = topic != nil
+		return err
+	})
+	return yes, err
+}
+
+func (w *worker) compareSuper(ctx context.Context, name string) error {
 	there, err := w.describe(ctx, w.p.plan.catalog, name)
 	if there == nil || err != nil {
 		return err
@@ -55,8 +57,13 @@ func (w *worker) compareSuper(ctx context.Context, name string, mend bool) error
 	if here == nil || err != nil {
 		return err
 	}
-	if mend {
-		if here, err = w.mend(ctx, name, unlessRenamed(there, here), here, there); err != nil {
+	if want := unlessRenamed(there, here); len(lacks(want, here)) > 0 && !w.p.plan.raw {
+		// Asked behind the looks at both: what came from the sink was read there then.
+		read, err := w.readsSink(ctx)
+		if err == nil && !read {
+			here, err = w.mend(ctx, name, want, here, there)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -134,7 +134,9 @@ func (c *fakeCatalog) TableNames(context.Context, string, []int64) (map[int64]st
 func (c *fakeCatalog) TableIDs(context.Context, string, []string) (map[string]core.TableID, error) {
 	return nil, nil
 }
-func (c *fakeCatalog) EachTable(context.Context, string, func([]byte, int64)) error { return nil }
+func (c *fakeCatalog) EachTable(context.Context, string, func([]byte, []byte, int64)) error {
+	return nil
+}
 func (c *fakeCatalog) HasRow(context.Context, string, string, string, int64) (bool, error) {
 	return true, nil
 }

@@ -43,7 +43,7 @@ func (w *worker) idle(ctx context.Context) error {
 	if len(w.parked) > 0 {
 		tick = w.p.e.clock.After(heldPause)
 	}
-	if w.landing != nil && len(w.landing.jobs) > 0 {
+	if len(w.landing.jobs) > 0 {
 		tick = w.p.e.clock.After(idleLook)
 	}
 	select {

@@ -43,6 +43,7 @@ const (
 // belongs to one worker: all rows of a table come from one vgroup.
 type landing struct {
 	sinkTables
+	trusts     bool      // the sink acknowledges rows and loses them
 	next       []named   // tables of the message that is being written
 	probes     []probe   // rows to look for
 	jobs       []*job    // written since the last look, in that order
@@ -55,10 +56,7 @@ type landing struct {
 }
 
 func newLanding(sink core.Version) *landing {
-	if !sink.AtLeast(trusting) {
-		return nil
-	}
-	return &landing{sinkTables: newSinkTables()}
+	return &landing{sinkTables: newSinkTables(), trusts: sink.AtLeast(trusting)}
 }
 
 // probe is a row that was written to a table that was made anew.
@@ -76,13 +74,13 @@ var errDoubted error = &core.Error{Class: core.ClassReconnect, Code: codeTableMi
 // every sink.
 func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	l := w.landing
-	if l == nil || m.RawType == core.RawRows { // which tables are in raw rows cannot be seen
+	if m.RawType == core.RawRows { // which tables are in raw rows cannot be seen
 		return w.insist(ctx, m)
 	}
 	if err := w.lookBefore(ctx, m); err != nil {
 		return err
 	}
-	if err := w.insist(ctx, m); err != nil {
+	if err := w.insist(ctx, m); err != nil || !l.trusts {
 		return err
 	}
 	var doubtful []uint64
@@ -113,23 +111,28 @@ func (l *landing) probe(m *core.Message, tables []uint64) {
 }
 
 // lookBefore finds the tables of a message among those that are known to be at
-// the sink, and asks for the others.
+// the sink, and asks for the others; and it sees to it that they have all of the
+// rows' columns.
 func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	l := w.landing
-	l.next = l.next[:0]
+	l.begin(w.p.e.clock.Now(), w.p.reshaped.Load())
 	var unknown []string
-	var created map[string]bool // most messages create nothing
-	err := raw.Tables(m.RawType, m.Payload(), func(name []byte, creates bool) {
-		key := l.key(name)
-		if t, ok := l.known[key]; ok && !t.stale {
-			l.next = append(l.next, l.naming(key, t, name))
-		} else if creates {
+	var created map[string]string // their super tables; most messages create nothing
+	err := raw.Tables(m.RawType, m.Payload(), func(ref raw.TableRef) {
+		key := l.key(ref.Name)
+		t, ok := l.known[key]
+		if !ref.Created {
+			l.wants(key, t, ref.Schema)
+		}
+		if ok && !t.stale {
+			l.next = append(l.next, l.naming(key, t, ref.Name))
+		} else if ref.Created {
 			if created == nil {
-				created = map[string]bool{}
+				created = map[string]string{}
 			}
-			created[string(name)] = true
+			created[string(ref.Name)] = ref.Super
 		} else {
-			unknown = append(unknown, string(name))
+			unknown = append(unknown, string(ref.Name))
 		}
 	})
 	if err != nil {
@@ -140,22 +143,39 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 		l.next = l.next[:0]
 		return nil
 	}
-	if len(unknown) == 0 {
-		return nil
+	if len(unknown) > 0 {
+		if err := w.meet(ctx, unknown, created); err != nil {
+			return err
+		}
 	}
+	return w.fitting(ctx)
+}
+
+// meet makes tables known that are not, and adds them to the message's.
+func (w *worker) meet(ctx context.Context, unknown []string, created map[string]string) error {
+	l := w.landing
 	l.makeRoom(len(unknown))
-	if err := w.learn(ctx, slices.DeleteFunc(slices.Clone(unknown), func(name string) bool { return created[name] })); err != nil {
+	err := w.learn(ctx, slices.DeleteFunc(slices.Clone(unknown), func(name string) bool {
+		_, creates := created[name]
+		return creates
+	}))
+	if err != nil {
 		return err
 	}
 	for _, name := range unknown {
 		key := l.key([]byte(name))
 		if t, ok := l.known[key]; !ok || t.stale {
-			if !created[name] {
+			super, creates := created[name]
+			switch {
+			case creates:
+				w.found(name, super, 0)
+			case !l.trusts:
+				continue // the sink says so itself
+			default:
 				// Retryable: who cannot make the table begins anew.
 				return &core.Error{Class: core.ClassReconnect, Code: codeTableMissing, Op: "write rows at " + w.p.plan.sinkName,
 					Text: fmt.Sprintf("table %s is not there", name)}
 			}
-			w.found(name, 0)
 		}
 		l.next = append(l.next, named{key, name})
 	}
@@ -164,7 +184,7 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 
 // inTheWay says so where a super table has the name of a table that is missing
 // although one was found, or made, a moment ago: no time mends that. Otherwise the
-// error stays what it is.
+// sink has not heard of it yet, and the task begins anew.
 func (w *worker) inTheWay(ctx context.Context, blocks []raw.Block, m *core.Message, missing error) error {
 	var supers []string
 	err := w.ask(ctx, func(ctx context.Context) (err error) {
@@ -179,14 +199,15 @@ func (w *worker) inTheWay(ctx context.Context, blocks []raw.Block, m *core.Messa
 			return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "write rows", Text: fmt.Sprintf("at the sink %s is a super table", name)})
 		}
 	}
-	return missing
+	return &core.Error{Class: core.ClassReconnect, Code: codeTableMissing, Op: "write rows at " + w.p.plan.sinkName,
+		Text: "a table is missing that was there a moment ago", Err: missing}
 }
 
 // wrote is called for every message that was written. Its memory is kept until
 // the look, and counts as queued.
 func (w *worker) wrote(j *job) {
 	l := w.landing
-	if l == nil || len(l.jobs)+l.dirty == 0 {
+	if len(l.jobs)+l.dirty == 0 {
 		w.finished(j)
 		return
 	}
@@ -224,7 +245,7 @@ func (l *landing) concerns(meta raw.Meta) bool {
 // there is nothing to write meanwhile.
 func (w *worker) lookDue(idle bool) bool {
 	l := w.landing
-	if l == nil || len(l.jobs) == 0 {
+	if len(l.jobs) == 0 {
 		return false
 	}
 	pace := lookPace
@@ -239,7 +260,7 @@ func (w *worker) lookDue(idle bool) bool {
 // rest is acknowledged.
 func (w *worker) lookAfter(ctx context.Context) error {
 	l := w.landing
-	if l == nil || len(l.jobs) == 0 {
+	if len(l.jobs) == 0 {
 		return nil
 	}
 	began := w.p.e.clock.Now()
@@ -323,15 +344,13 @@ func (w *worker) writeAgain(ctx context.Context) error {
 // forgetDropped forgets the tables of a drop, whoever made it; of a super table
 // it is not known which children it has.
 func (w *worker) forgetDropped(meta *raw.Meta) {
-	switch {
-	case w.landing == nil:
-	case meta.Kind == raw.DropSuperTable:
+	if meta.Kind == raw.DropSuperTable {
 		w.landing.doubtAll()
-	default:
-		for _, d := range meta.Dropped {
-			w.landing.doubt(d.Name)
-			w.p.t.noteRemade(d.Name)
-		}
+		return
+	}
+	for _, d := range meta.Dropped {
+		w.landing.doubt(d.Name)
+		w.p.t.noteRemade(d.Name)
 	}
 }
 

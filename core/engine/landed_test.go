@@ -21,7 +21,7 @@ func BenchmarkLookBefore(b *testing.B) {
 	var blocks []raw.Block
 	for t := range 64 {
 		name := fmt.Sprintf("meter_%04d", t)
-		l.known[l.key([]byte(name))] = landed{uid: int64(t) + 1}
+		l.known[l.key([]byte(name))] = landed{uid: int64(t) + 1, owner: l.owner("meters")}
 		ts := raw.ColumnData{Column: raw.Column{Name: "ts", ID: 1, Type: raw.Timestamp, Bytes: 8}, Index: make([]byte, 2)}
 		for r := range 16 {
 			ts.Data = binary.LittleEndian.AppendUint64(ts.Data, uint64(r))
@@ -58,11 +58,11 @@ func (c *tablesThere) TableIDs(_ context.Context, _ string, names []string) (map
 	return ids, nil
 }
 
-func (c *tablesThere) EachTable(_ context.Context, _ string, each func([]byte, int64)) error {
+func (c *tablesThere) EachTable(_ context.Context, _ string, each func([]byte, []byte, int64)) error {
 	c.listed++
 	n := 0
 	for name, uid := range c.uids {
-		if each([]byte(name), uid); n == len(c.uids)/2 && c.fail > 0 {
+		if each([]byte(name), nil, uid); n == len(c.uids)/2 && c.fail > 0 {
 			c.fail--
 			return &core.Error{Class: core.ClassRetry, Op: "list", Text: "the line was cut"}
 		}
@@ -74,7 +74,7 @@ func (c *tablesThere) EachTable(_ context.Context, _ string, each func([]byte, i
 func landingAt(t *testing.T, uids map[string]int64) (*worker, *tablesThere) {
 	w, _, world := movedWorker(t)
 	sink := &tablesThere{anotherTable: anotherTable{&fakeCatalog{world, world.servers[west]}, 1, 1}, uids: uids}
-	w.p.plan.sinkCatalog = sink
+	w.p.plan.sinkCatalog, w.p.plan.sinkVersion = sink, trusting
 	w.landing = newLanding(trusting)
 	return w, sink
 }
@@ -89,12 +89,12 @@ func TestTheLookFindsWhatIsGone(t *testing.T) {
 			w, sink := landingAt(t, uids)
 			sink.fail = 1
 			l := w.landing
-			w.found("other", 6)
+			w.found("other", "", 6)
 			var want []string
 			for i := range n {
 				name := fmt.Sprint("d", i)
 				uids[name] = int64(i + 1)
-				w.found(name, int64(i+1)*int64(i%3&1)) // of some the id is not known yet
+				w.found(name, "", int64(i+1)*int64(i%3&1)) // of some the id is not known yet
 				l.wrote(l.naming(l.key([]byte(name)), l.known[l.key([]byte(name))], []byte(name)))
 				w.wrote(&job{it: item{m: oneRow(name), seq: uint64(i + 1)}})
 				switch {
@@ -131,9 +131,9 @@ func TestManyTablesAreLearnedAtOnce(t *testing.T) {
 	}
 	w, sink := landingAt(t, uids)
 	l := w.landing
-	w.found("d5", 99) // another one by now, which is for the next look to find
-	w.found("d6", 99) // the same,
-	l.doubt("d6")     // and it was dropped since
+	w.found("d5", "", 99) // another one by now, which is for the next look to find
+	w.found("d6", "", 99) // the same,
+	l.doubt("d6")         // and it was dropped since
 	few := []string{"d0", "d1", "gone"}
 	if err := w.learn(t.Context(), few); err != nil || sink.asked != 1 || sink.listed != 0 || len(l.known) != 4 {
 		t.Errorf("few: asked %d, listed %d, %d known, %v", sink.asked, sink.listed, len(l.known), err)
@@ -157,8 +157,8 @@ func TestManyTablesAreLearnedAtOnce(t *testing.T) {
 func TestChangesThatConcernRowsWaitForALook(t *testing.T) {
 	w, _ := landingAt(t, nil)
 	l := w.landing
-	w.found("clean", 1)
-	w.found("dirty", 2)
+	w.found("clean", "", 1)
+	w.found("dirty", "", 2)
 	l.wrote(named{l.key([]byte("dirty")), "dirty"})
 	of := func(kind raw.Kind, table string) raw.Meta {
 		return raw.Meta{Kind: kind, Delete: &raw.Delete{Table: table}, Alter: &raw.Alter{Table: table}, Dropped: []raw.Dropped{{Name: "other"}, {Name: table}}}

@@ -69,7 +69,7 @@ func (w *worker) writeRows(ctx context.Context, m *core.Message) error {
 		w.dropSink()
 	}
 	refusal := errDoubted
-	if w.landing == nil || !w.landing.doubted {
+	if !w.landing.doubted {
 		refusal = w.tryRows(ctx, m)
 	}
 	if !hasCode(refusal, codeMisfit, codeTableMissing) {
@@ -106,8 +106,8 @@ func (w *worker) writeRows(ctx context.Context, m *core.Message) error {
 	w.dropSink() // it may have refused for what it remembered
 	rawType, payload := raw.EncodeRows(fitted, create)
 	err = w.tryRows(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(m))
-	if w.landing != nil && hasCode(err, codeTableMissing) {
-		err = w.inTheWay(ctx, fitted, m, err)
+	if hasCode(err, codeTableMissing) {
+		return w.inTheWay(ctx, fitted, m, err)
 	}
 	return err
 }
@@ -126,6 +126,11 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	pl, db := w.p.plan, w.p.t.key.Database
 	name := b.Table
 	here, err := w.describe(ctx, pl.sinkCatalog, name)
+	if err == nil && here == nil {
+		// By name if the source still has it: the request knows tags by their numbers,
+		// which are others where the sink's super table was not made by replication.
+		here, err = w.recreate(ctx, name)
+	}
 	if err == nil && here == nil && super != "" {
 		name = super
 		here, err = w.describe(ctx, pl.sinkCatalog, name)

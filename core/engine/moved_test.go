@@ -108,7 +108,7 @@ func TestRowsWrittenAgainLeaveTheChangeItsVgroup(t *testing.T) {
 	w.p.plan.sinkCatalog = &anotherTable{&fakeCatalog{world, world.servers[west]}, 2, 2}
 	w.landing = newLanding(trusting)
 	rows := oneRow("d1")
-	w.found("d1", 1)
+	w.found("d1", "", 1)
 	w.landing.wrote(named{w.landing.key([]byte("d1")), "d1"})
 	w.wrote(&job{it: item{m: rows, seq: 1, tenure: owned}})
 

@@ -128,8 +128,9 @@ type Catalog interface {
 	// missing from the answer.
 	TableIDs(ctx context.Context, database string, names []string) (map[string]core.TableID, error)
 	// EachTable calls each for every child and normal table of a database, in no
-	// order. The name is valid during the call only. It takes version 3.3.7.
-	EachTable(ctx context.Context, database string, each func(name []byte, uid int64)) error
+	// order. Names are valid during the call only; super is that of a child's super
+	// table. It takes version 3.3.3.
+	EachTable(ctx context.Context, database string, each func(name, super []byte, uid int64)) error
 	// HasRow reports whether a table exists and has a row at an instant of its
 	// time column, in the database's precision.
 	HasRow(ctx context.Context, database, table, timeColumn string, at int64) (bool, error)

@@ -54,6 +54,7 @@ type pump struct {
 	workers   []*worker
 	replays   sync.WaitGroup // added to under mu, never after halted
 
+	reshaped atomic.Int64 // changes of schema that were carried out
 	lookPace atomic.Int64 // how long rows may wait for the look at the sink for its cost, in ns
 
 	hurry  atomic.Int64 // positions are wanted that are younger than this time, in ns

@@ -225,7 +225,7 @@ func (p *pump) replay(ctx context.Context, m *core.Message) error {
 		if m = w.livingRows(m); m == nil {
 			return nil
 		}
-		if err := w.applyRows(ctx, m); err != nil || w.landing == nil {
+		if err := w.applyRows(ctx, m); err != nil || !w.landing.trusts {
 			return err
 		}
 		gone, err := w.goneTables(ctx)

@@ -42,7 +42,7 @@ type worker struct {
 	sink    Sink
 	lost    bool // the sink's connection broke: its server may have been upgraded
 	writes  lease
-	landing *landing // nil: the sink refuses rows of missing tables itself
+	landing *landing
 
 	probe      <-chan time.Time // nil: no look at the sink is planned
 	writerDone chan struct{}

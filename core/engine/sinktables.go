@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"maps"
+	"slices"
 	"time"
 
 	"tdreplica/core"
@@ -25,6 +26,9 @@ const (
 	listTime = 10
 )
 
+// listing is the first version that is known to list tables block by block.
+var listing = core.Version{3, 3, 3, 0}
+
 // sinkTables is what a worker knows of its sink's tables, by a hash of their names:
 // a database may have millions. Two of four million have the same one once in two
 // million times.
@@ -34,12 +38,15 @@ type sinkTables struct {
 	dirty   int           // tables with rows since the last look
 	written []string      // the names of the first namesAtOnce of these
 	asking  time.Duration // spent on asking by name since all were listed
+
+	fits // see columns.go
 }
 
 // landed is a table at the sink.
 type landed struct {
 	uid    int64 // 0: the rows were to create it, and it was not seen yet
 	proven int32 // the connection through which a row was seen to arrive
+	owner  int32 // whose columns it has, in fits.owners; 0: not known
 	stale  bool  // it, or a super table, was dropped since; perhaps its own
 	dirty  bool  // it has rows since the last look
 	remade bool  // another table had its name before
@@ -52,7 +59,7 @@ type named struct {
 }
 
 func newSinkTables() sinkTables {
-	return sinkTables{seed: maphash.MakeSeed(), known: map[uint64]landed{}}
+	return sinkTables{seed: maphash.MakeSeed(), known: map[uint64]landed{}, fits: newFits()}
 }
 
 func (s *sinkTables) key(name []byte) uint64 { return maphash.Bytes(s.seed, name) }
@@ -124,31 +131,36 @@ func (w *worker) learn(ctx context.Context, names []string) error {
 	switch {
 	case len(names) == 0:
 		return nil
-	case len(names) < namesAtOnce && l.asking < patientAsking:
+	case len(names) < namesAtOnce && l.asking < patientAsking || !w.p.plan.sinkVersion.AtLeast(listing):
 		began := w.p.e.clock.Now()
-		ids, err := w.tableIDs(ctx, names)
-		for name, id := range ids {
-			w.found(name, id.UID)
+		for some := range slices.Chunk(names, namesAtOnce) {
+			ids, err := w.tableIDs(ctx, some)
+			if err != nil {
+				return err
+			}
+			for name, id := range ids {
+				w.found(name, id.Super, id.UID)
+			}
 		}
 		l.asking += w.p.e.clock.Now().Sub(began)
-		return err
+		return nil
 	}
 	l.asking = 0
 	wanted := make(map[string]bool, len(names))
 	for _, name := range names {
 		wanted[name] = true
 	}
-	return w.eachTable(ctx, func(name []byte, uid int64) {
+	return w.eachTable(ctx, func(name, super []byte, uid int64) {
 		t, ok := l.known[l.key(name)]
 		// What is known stays: whether it is the same table is for the next look.
 		if !ok && (len(l.known) < maxKnown || wanted[string(name)]) || t.stale {
-			w.found(string(name), uid)
+			w.found(string(name), string(super), uid)
 		}
 	})
 }
 
 // found takes note of a table at the sink; uid is 0 if rows are to create it.
-func (w *worker) found(name string, uid int64) {
+func (w *worker) found(name, super string, uid int64) {
 	l := w.landing
 	key := l.key([]byte(name))
 	t := l.known[key]
@@ -156,6 +168,9 @@ func (w *worker) found(name string, uid int64) {
 		w.p.t.noteRemade(name)
 	}
 	t.uid, t.stale, t.remade = uid, false, w.p.t.wasRemade(name)
+	if t.owner = l.owner(super); super == "" {
+		t.owner = l.owner(name)
+	}
 	l.known[key] = t
 }
 
@@ -169,7 +184,7 @@ func (w *worker) tableIDs(ctx context.Context, names []string) (ids map[string]c
 }
 
 // eachTable lists the sink's tables. After a failure it begins anew.
-func (w *worker) eachTable(ctx context.Context, each func(name []byte, uid int64)) error {
+func (w *worker) eachTable(ctx context.Context, each func(name, super []byte, uid int64)) error {
 	return w.persist(ctx, func() error {
 		limited, cancel := context.WithTimeout(ctx, listTime*w.p.e.cfg.Engine.RequestTimeout.Duration)
 		defer cancel()
@@ -182,7 +197,7 @@ func (w *worker) eachTable(ctx context.Context, each func(name []byte, uid int64
 func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
 	l := w.landing
 	left := l.dirty
-	see := func(name []byte, uid int64) {
+	see := func(name, _ []byte, uid int64) {
 		key := l.key(name)
 		t := l.known[key]
 		if !t.dirty {
@@ -204,7 +219,7 @@ func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
 		var ids map[string]core.TableID
 		ids, err = w.tableIDs(ctx, l.written)
 		for name, id := range ids {
-			see([]byte(name), id.UID)
+			see([]byte(name), nil, id.UID)
 		}
 	}
 	if err != nil {
@@ -219,16 +234,16 @@ func (w *worker) goneTables(ctx context.Context) (gone []string, err error) {
 
 // unseen lists the tables with rows that no look has seen.
 func (l *landing) unseen() (names []string) {
-	see := func(name []byte, _ bool) {
-		key := l.key(name)
+	see := func(ref raw.TableRef) {
+		key := l.key(ref.Name)
 		if t := l.known[key]; t.dirty {
-			names = append(names, string(name))
+			names = append(names, string(ref.Name))
 			t.uid, t.dirty = 0, false
 			l.known[key] = t
 		}
 	}
 	for _, name := range l.written {
-		see([]byte(name), false)
+		see(raw.TableRef{Name: []byte(name)})
 	}
 	for _, j := range l.jobs {
 		_ = raw.Tables(j.it.m.RawType, j.it.m.Payload(), see) // it was read when it was written

@@ -136,7 +136,7 @@ func (w *worker) acknowledge() {
 	if len(w.parked) > 0 {
 		acked = w.parked[0].it.seq - 1
 	}
-	if l := w.landing; l != nil && len(l.jobs) > 0 {
+	if l := w.landing; len(l.jobs) > 0 {
 		acked = min(acked, l.first-1)
 	}
 	w.acked.Store(acked)
@@ -233,9 +233,7 @@ func (w *worker) openSink(ctx context.Context) (err error) {
 		return err
 	}
 	w.sink = sink
-	if w.landing != nil {
-		w.landing.connection++
-	}
+	w.landing.connection++
 	if w.lost {
 		if err := w.checkVersion(ctx); err != nil {
 			w.dropSink()

@@ -123,36 +123,58 @@ func (s *Stat) count(h *blockHead) {
 	}
 }
 
-// Tables calls each with the name of every table that a message has rows of, as
-// often as it has blocks of it, and then with those that it asks to create. The
-// name is valid during the call only. Nothing else is decoded. An error wraps
-// ErrMalformed.
-func Tables(t core.RawType, payload []byte, each func(name []byte, created bool)) error {
+// TableRef is a table that a message has rows of, or asks to create. Its memory is
+// the message's.
+type TableRef struct {
+	Name    []byte
+	Schema  []byte // the rows' columns as they are encoded, see SchemaNames
+	Created bool   // asked to be created; Super is its super table, if it has one
+	Super   string
+}
+
+// Tables calls each with every table that a message has rows of, as often as it has
+// blocks of it, and then with those that it asks to create. Nothing else is decoded.
+// An error wraps ErrMalformed.
+func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 	r := walk(t, payload, func(_ []byte, rest *reader) error {
+		before := rest.b
 		rest.skipToName()
+		schema := before[:len(before)-len(rest.b)]
 		name := rest.blob()
 		if rest.err == nil {
-			each(bytes.TrimSuffix(name, []byte{0}), false)
+			each(TableRef{Name: bytes.TrimSuffix(name, []byte{0}), Schema: schema})
 		}
 		return rest.err
 	})
 	if t == core.RawMetadata && r.err == nil {
 		for range r.count(int64(r.i32()), 5) {
 			rec := &reader{b: r.blob()}
-			f := rec.frame()
-			f.varint32() // flags
-			name := f.blob()
-			rec.adopt(f)
+			f := rec.newTable()
 			if r.adopt(rec); r.err != nil {
 				break
 			}
-			each(bytes.TrimSuffix(name, []byte{0}), true)
+			each(TableRef{Name: []byte(f.Name), Created: true, Super: f.Super})
 		}
 	}
 	if r.err != nil {
 		return fmt.Errorf("find the tables of rows: %w", r.err)
 	}
 	return nil
+}
+
+// SchemaNames are the names of the columns of TableRef.Schema. An error wraps
+// ErrMalformed.
+func SchemaNames(schema []byte) ([]string, error) {
+	r := &reader{b: schema}
+	cols, _ := r.schema()
+	if r.err != nil {
+		return nil, fmt.Errorf("read the columns of rows: %w", r.err)
+	}
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = c.Name
+	}
+	return names, nil
 }
 
 const dataVersion = 100

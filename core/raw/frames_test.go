@@ -111,7 +111,7 @@ func FuzzRows(f *testing.F) {
 	f.Fuzz(func(t *testing.T, rawType uint16, payload []byte) {
 		_, _ = Stats(core.RawType(rawType), payload)
 		named := 0
-		namesErr := Tables(core.RawType(rawType), payload, func([]byte, bool) { named++ })
+		namesErr := Tables(core.RawType(rawType), payload, func(TableRef) { named++ })
 		var blocks []Block
 		var created []NewTable
 		var err error

@@ -96,9 +96,9 @@ func hashTable(name []byte) int64 {
 // if there is none.
 func KeyTable(t core.RawType, payload []byte, hash int64) string {
 	found := ""
-	_ = Tables(t, payload, func(name []byte, _ bool) {
-		if hashTable(name) == hash {
-			found = string(name)
+	_ = Tables(t, payload, func(ref TableRef) {
+		if hashTable(ref.Name) == hash {
+			found = string(ref.Name)
 		}
 	})
 	return found

@@ -53,7 +53,7 @@ func TestRowsWithTheirTables(t *testing.T) {
 	for _, server := range []string{"3.3.3.0", "3.3.7.5"} {
 		f := payloadOf(t, server, "json tag child")
 		var named []string
-		err := Tables(f.rawType, f.payload, func(name []byte, created bool) { named = append(named, fmt.Sprint(string(name), created)) })
+		err := Tables(f.rawType, f.payload, func(t TableRef) { named = append(named, fmt.Sprint(string(t.Name), t.Created)) })
 		if err != nil || !slices.Equal(named, []string{"j1false", "j1true"}) {
 			t.Errorf("tables %q, %v", named, err)
 		}

@@ -103,7 +103,7 @@ func (c *catalog) tablesIn(ctx context.Context, database, column string, values 
 			n++
 		}
 		rows, err := c.query(ctx, fmt.Sprintf("look for tables of database %q", database),
-			"select table_name, cast(uid as varchar(24)) as id, vgroup_id from information_schema.ins_tables where db_name="+
+			"select table_name, stable_name, cast(uid as varchar(24)) as id, vgroup_id from information_schema.ins_tables where db_name="+
 				QuoteString(database)+" and "+column+" in ("+strings.Join(values[:n], ",")+")")
 		if err != nil {
 			return err
@@ -112,7 +112,7 @@ func (c *catalog) tablesIn(ctx context.Context, database, column string, values 
 			uid, err := strconv.ParseInt(r.text("id"), 10, 64)
 			vgroup, ok := r.number("vgroup_id")
 			if err == nil && ok {
-				found(r.text("table_name"), core.TableID{UID: uid, Vgroup: int32(vgroup)})
+				found(r.text("table_name"), core.TableID{UID: uid, Vgroup: int32(vgroup), Super: r.text("stable_name")})
 			}
 		}
 		values = values[n:]
@@ -133,16 +133,17 @@ func (c *catalog) eachTable(ctx context.Context, database, columns string, each 
 }
 
 // EachTable implements engine.Catalog.
-func (c *catalog) EachTable(ctx context.Context, database string, each func(name []byte, uid int64)) error {
-	return c.eachTable(ctx, database, "table_name, uid", func(b raw.Block) error {
-		if len(b.Columns) != 2 || b.Columns[1].Type != raw.BigInt {
-			return errors.New("columns that are no name and no uid")
+func (c *catalog) EachTable(ctx context.Context, database string, each func(name, super []byte, uid int64)) error {
+	return c.eachTable(ctx, database, "table_name, stable_name, uid", func(b raw.Block) error {
+		if len(b.Columns) != 3 || b.Columns[2].Type != raw.BigInt {
+			return errors.New("columns that are no names and no uid")
 		}
 		for row := range b.Rows {
 			name, ok := b.Columns[0].Value(row)
-			uid, known := b.Columns[1].Value(row)
+			super, _ := b.Columns[1].Value(row)
+			uid, known := b.Columns[2].Value(row)
 			if ok && known {
-				each(name, int64(binary.LittleEndian.Uint64(uid)))
+				each(name, super, int64(binary.LittleEndian.Uint64(uid)))
 			}
 		}
 		return nil
