@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
@@ -17,7 +19,8 @@ import (
 // once their tables are known: 64 tables with 16 rows each in a message.
 func BenchmarkLookBefore(b *testing.B) {
 	l := newLanding(trusting)
-	w := &worker{landing: l}
+	w := &worker{landing: l, p: &pump{e: &Engine{clock: &stoppedClock{time.Unix(1000, 0)}}}}
+	l.begin(w.p.e.clock.Now(), 0)
 	var blocks []raw.Block
 	for t := range 64 {
 		name := fmt.Sprintf("meter_%04d", t)
@@ -30,11 +33,17 @@ func BenchmarkLookBefore(b *testing.B) {
 	}
 	rawType, payload := raw.EncodeRows(blocks, nil)
 	m := raw.Item{RawType: rawType, Payload: payload}.Message(&core.Message{})
+	_ = raw.Tables(rawType, payload, func(ref raw.TableRef) {
+		l.good[fit{l.owner("meters"), maphash.Bytes(l.seed, ref.Schema)}] = true
+	})
 	b.SetBytes(int64(len(payload)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := w.lookBefore(b.Context(), m); err != nil || len(l.next) != len(blocks) {
 			b.Fatal(len(l.next), err)
+		}
+		for _, n := range l.next {
+			l.wrote(n)
 		}
 	}
 }
