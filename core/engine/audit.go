@@ -222,12 +222,12 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 		return fail(ctx.Err())
 	}
 	rec := e.replicaRecord(t.replica)
-	source, err := e.connector.Side(ctx, rec.SourceEndpoint)
+	source, err := e.side(ctx, rec.SourceEndpoint)
 	if err != nil {
 		return fail(err)
 	}
 	defer source.Close()
-	sink, err := e.connector.Side(ctx, rec.SinkEndpoint)
+	sink, err := e.side(ctx, rec.SinkEndpoint)
 	if err != nil {
 		return fail(err)
 	}
@@ -253,6 +253,24 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 	j := audit.New(o)
 	run.begin(at, j)
 	return j.Run(ctx)
+}
+
+// sideTries is how often an audit tries to connect: one of many databases should not
+// fail because an adapter is just being started again.
+const sideTries = 5
+
+func (e *Engine) side(ctx context.Context, ep core.Endpoint) (audit.Side, error) {
+	for try := 1; ; try++ {
+		s, err := e.connector.Side(ctx, ep)
+		if err == nil || try == sideTries || !core.ClassOf(err).Retryable() {
+			return s, err
+		}
+		select {
+		case <-e.clock.After(e.pause(err, try)):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // bothPrecision is the precision of a database's times, which must be the same
