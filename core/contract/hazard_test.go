@@ -370,3 +370,22 @@ func TestHazardColumnsOfOneType(t *testing.T) {
 		e.equal(e.a, e.b, db)
 	})
 }
+
+// TestHazardWidenedAndRenamed makes a tag longer and renames it at the side that has
+// not made the super table. The other side ignores the first change, and when it is
+// looked at the source knows that tag by its new name only.
+func TestHazardWidenedAndRenamed(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int, h varchar(8))")
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		in.caughtUp(there, back)
+		in.stopped(back, db)
+		e.exec(e.b, "alter table "+db+".st modify tag h varchar(16)", "alter table "+db+".st rename tag h hh",
+			fmt.Sprintf("insert into %s.t1 using %s.st tags(1,'sixteen letters!') values(%d,1)", db, db, loadEpoch))
+		in.begin(core.StartRequest{ID: back})
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+	})
+}

@@ -272,11 +272,15 @@ func (w *worker) renameTag(ctx context.Context, meta *raw.Meta, m *core.Message)
 		return w.p.plan.sinkCatalog.RenameTag(ctx, w.p.t.key.Database, a.Table, a.Fields[0].Name, a.NewName)
 	})
 	w.p.t.bySQL()
-	if err == nil {
-		w.p.t.undrift(onlyAtSink(a.Table))
-		w.p.t.changed(meta, m.Vgroup)
+	if err != nil {
+		return err
 	}
-	return err
+	w.p.t.undrift(onlyAtSink(a.Table))
+	w.p.t.changed(meta, m.Vgroup)
+	if meta.Super != nil {
+		return w.afterSuper(ctx, meta.Super, m) // it may have been made longer before, and the sink have ignored that
+	}
+	return nil
 }
 
 // changed notes a change of schema. A super table's comes once from every

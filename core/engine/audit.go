@@ -236,7 +236,11 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 		Database: t.key.Database, Source: source, Sink: sink, Exact: req.Exact, Rest: auditRest,
 		Settle: func(ctx context.Context) error { return e.settled(ctx, t) },
 	}
-	if o.Precision, err = bothPrecision(ctx, t.key.Database, source, sink); err != nil {
+	err = e.beforeAudit(ctx, func() (err error) {
+		o.Precision, err = bothPrecision(ctx, t.key.Database, source, sink)
+		return err
+	})
+	if err != nil {
 		return fail(err)
 	}
 	if run.doc.Kind == "repair" {
@@ -255,22 +259,30 @@ func (e *Engine) auditDatabase(ctx context.Context, run *auditRun, at int, t *ta
 	return j.Run(ctx)
 }
 
-// sideTries is how often an audit tries to connect: one of many databases should not
-// fail because an adapter is just being started again.
-const sideTries = 5
+// auditTries is how often an audit tries what it needs before it can begin: one of
+// many databases should not fail because an adapter is just being started again.
+const auditTries = 5
 
-func (e *Engine) side(ctx context.Context, ep core.Endpoint) (audit.Side, error) {
-	for try := 1; ; try++ {
-		s, err := e.connector.Side(ctx, ep)
-		if err == nil || try == sideTries || !core.ClassOf(err).Retryable() {
-			return s, err
+func (e *Engine) beforeAudit(ctx context.Context, try func() error) error {
+	for n := 1; ; n++ {
+		err := try()
+		if err == nil || n == auditTries || !core.ClassOf(err).Retryable() {
+			return err
 		}
 		select {
-		case <-e.clock.After(e.pause(err, try)):
+		case <-e.clock.After(e.pause(err, n)):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
+}
+
+func (e *Engine) side(ctx context.Context, ep core.Endpoint) (s audit.Side, err error) {
+	err = e.beforeAudit(ctx, func() (err error) {
+		s, err = e.connector.Side(ctx, ep)
+		return err
+	})
+	return s, err
 }
 
 // bothPrecision is the precision of a database's times, which must be the same
