@@ -44,7 +44,10 @@ func (w *worker) idle(ctx context.Context) error {
 		tick = w.p.e.clock.After(heldPause)
 	}
 	if len(w.landing.jobs) > 0 {
-		tick = w.p.e.clock.After(idleLook)
+		if w.lookTick == nil { // kept until it comes: a busy writer rests after each message
+			w.lookTick = w.p.e.clock.After(idleLook)
+		}
+		tick = w.lookTick
 	}
 	select {
 	case <-w.q.more:
@@ -52,6 +55,7 @@ func (w *worker) idle(ctx context.Context) error {
 	case <-w.wake:
 		return nil
 	case <-tick:
+		w.lookTick = nil
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

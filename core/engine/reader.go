@@ -45,6 +45,7 @@ type worker struct {
 	landing *landing
 
 	probe      <-chan time.Time // nil: no look at the sink is planned
+	lookTick   <-chan time.Time // nil: none is waited for; see idle
 	writerDone chan struct{}
 	taken      atomic.Uint64 // the last message that was applied, or put aside
 	acked      atomic.Uint64 // everything up to this message is at the sink
