@@ -354,6 +354,8 @@ func TestHazardColumnsOfOneType(t *testing.T) {
 		e.exec(e.b, "create table "+db+".st(ts timestamp, b int, c int) tags(g int)", "create table "+db+".n(ts timestamp, bb int, s varchar(8))")
 		e.exec(e.a, "create table "+db+".st(ts timestamp, a int, b int, c int) tags(g int)", "create table "+db+".n(ts timestamp, a int, b int)")
 		for c := range 4 {
+			// The request to create it would know its tag by another number (docs/protocol.md).
+			e.exec(e.b, fmt.Sprintf("create table %s.t%d using %s.st tags(%d)", db, c, db, c))
 			e.exec(e.a, fmt.Sprintf("insert into %s.t%d using %s.st tags(%d) values(%d,1,2,3)", db, c, db, c, loadEpoch))
 		}
 		e.exec(e.a, "alter table "+db+".n rename column b bb", fmt.Sprintf("insert into %s.n values(%d,1,2)", db, loadEpoch+1),

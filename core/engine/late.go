@@ -126,11 +126,6 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	pl, db := w.p.plan, w.p.t.key.Database
 	name := b.Table
 	here, err := w.describe(ctx, pl.sinkCatalog, name)
-	if err == nil && here == nil {
-		// By name if the source still has it: the request knows tags by their numbers,
-		// which are others where the sink's super table was not made by replication.
-		here, err = w.recreate(ctx, name)
-	}
 	if err == nil && here == nil && super != "" {
 		name = super
 		here, err = w.describe(ctx, pl.sinkCatalog, name)
