@@ -36,7 +36,9 @@ func TestIdleTaskNoticesADeadSink(t *testing.T) {
 	await(t, "the row after the outage", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "ab" })
 }
 
-func TestSilentSourceIsOpenedAnew(t *testing.T) {
+// watched is an instance whose watchdog soon finds silence suspicious, and the id of
+// its replica.
+func watched(t *testing.T) (*world, *instance, string) {
 	w := newWorld(t)
 	w.server(east, "power")
 	w.server(west, "power")
@@ -45,6 +47,11 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 	i := running(t, w, cfg)
 	id := i.start(t, request("power")).ID
 	i.awaitState(t, id, "power", core.Running)
+	return w, i, id
+}
+
+func TestSilentSourceIsOpenedAnew(t *testing.T) {
+	w, i, id := watched(t)
 	w.mu.Lock()
 	w.mute = true
 	w.mu.Unlock()
@@ -67,14 +74,7 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 // further. Making the subscription anew does not help; the other vgroup goes on, and
 // the task says what it is, until that is over.
 func TestAVgroupThatGivesNothing(t *testing.T) {
-	w := newWorld(t)
-	w.server(east, "power")
-	w.server(west, "power")
-	cfg := quick()
-	cfg.Engine.StallTimeout.Duration = 50 * time.Millisecond
-	i := running(t, w, cfg)
-	id := i.start(t, request("power")).ID
-	i.awaitState(t, id, "power", core.Running)
+	w, i, id := watched(t)
 	broken := func(vgroup int32) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
