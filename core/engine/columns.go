@@ -82,9 +82,11 @@ func (s *sinkTables) wants(key uint64, t landed, schema []byte) {
 }
 
 // fitting is the error of codeMisfit if a table lacks a column that a message's rows
-// have. Of a table that is not there its server decides.
+// have. Of a table that is not there its server decides. A table is described once
+// for a message, however many children it has, or sets of columns their rows.
 func (w *worker) fitting(ctx context.Context) error {
 	l := w.landing
+	described := map[int32]*core.Table{}
 	for _, wish := range l.wanted {
 		t := l.known[wish.key]
 		f := fit{t.owner, maphash.Bytes(l.seed, wish.schema)}
@@ -95,9 +97,12 @@ func (w *worker) fitting(ctx context.Context) error {
 		if err != nil {
 			return nil // as of rows that cannot be read
 		}
-		here, err := w.describe(ctx, w.p.plan.sinkCatalog, l.owners[t.owner])
-		if err != nil {
-			return err
+		here, known := described[t.owner]
+		if !known {
+			if here, err = w.describe(ctx, w.p.plan.sinkCatalog, l.owners[t.owner]); err != nil {
+				return err
+			}
+			described[t.owner] = here
 		}
 		if here == nil {
 			continue

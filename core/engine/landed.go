@@ -39,8 +39,9 @@ const (
 // afterwards: only if it is the same one, by its id, was it there all the time.
 // Rows are not acknowledged before that second look, which one statement makes
 // for all messages since the last one. Of tables whose name was another one's
-// before, a row is looked for as well, once for each connection. A landing
-// belongs to one worker: all rows of a table come from one vgroup.
+// before, a row is looked for as well, once for each connection. At a sink that
+// refuses such rows itself only their columns are looked at (see columns.go). A
+// landing belongs to one worker: all rows of a table come from one vgroup.
 type landing struct {
 	sinkTables
 	trusts     bool      // the sink acknowledges rows and loses them

@@ -123,8 +123,8 @@ func (s *Stat) count(h *blockHead) {
 	}
 }
 
-// TableRef is a table that a message has rows of, or asks to create. Its memory is
-// the message's.
+// TableRef is a table that a message has rows of, or asks to create. Name and Schema
+// may share the message's memory.
 type TableRef struct {
 	Name    []byte
 	Schema  []byte // the rows' columns as they are encoded, see SchemaNames
@@ -133,8 +133,8 @@ type TableRef struct {
 }
 
 // Tables calls each with every table that a message has rows of, as often as it has
-// blocks of it, and then with those that it asks to create. Nothing else is decoded.
-// An error wraps ErrMalformed.
+// blocks of it, and then with those that it asks to create. Of rows nothing else is
+// decoded. An error wraps ErrMalformed.
 func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 	r := walk(t, payload, func(_ []byte, rest *reader) error {
 		before := rest.b
