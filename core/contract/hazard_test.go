@@ -156,12 +156,7 @@ func TestHazardBothSidesAlter(t *testing.T) {
 	t.Parallel()
 	onVgroups(t, func(e *env, vgroups int) {
 		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
-		in := e.runInstance()
-		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
-		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
-		in.caughtUp(there)
-		e.exec(e.a, "alter table "+db+".st add column x int")
-		e.exec(e.b, "alter table "+db+".st add column y int")
+		in, there, back := e.bothAdd(db, "column")
 		e.exec(e.a, fmt.Sprintf("insert into %s.ca(ts,v,x) using %s.st tags(1) values(%d,1,11)", db, db, loadEpoch))
 		e.exec(e.b, fmt.Sprintf("insert into %s.cb(ts,v,y) using %s.st tags(2) values(%d,2,22)", db, db, loadEpoch))
 		in.caughtUp(there, back)
@@ -183,6 +178,19 @@ func TestHazardBothSidesAlter(t *testing.T) {
 		}
 		e.staysAtRest(db)
 	})
+}
+
+// bothAdd replicates both ways and gives the super table st x at one side and y at the
+// other, at once.
+func (e *env) bothAdd(db, what string) (in *instance, there, back string) {
+	e.Helper()
+	in = e.runInstance()
+	there, back = in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+	e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int)")
+	in.caughtUp(there)
+	e.exec(e.a, "alter table "+db+".st add "+what+" x int")
+	e.exec(e.b, "alter table "+db+".st add "+what+" y int")
+	return in, there, back
 }
 
 // onVgroups runs a scenario at sources of 1, 2, 4 and 8 vgroups.
@@ -354,8 +362,6 @@ func TestHazardColumnsOfOneType(t *testing.T) {
 		e.exec(e.b, "create table "+db+".st(ts timestamp, b int, c int) tags(g int)", "create table "+db+".n(ts timestamp, bb int, s varchar(8))")
 		e.exec(e.a, "create table "+db+".st(ts timestamp, a int, b int, c int) tags(g int)", "create table "+db+".n(ts timestamp, a int, b int)")
 		for c := range 4 {
-			// The request to create it would know its tag by another number (docs/protocol.md).
-			e.exec(e.b, fmt.Sprintf("create table %s.t%d using %s.st tags(%d)", db, c, db, c))
 			e.exec(e.a, fmt.Sprintf("insert into %s.t%d using %s.st tags(%d) values(%d,1,2,3)", db, c, db, c, loadEpoch))
 		}
 		e.exec(e.a, "alter table "+db+".n rename column b bb", fmt.Sprintf("insert into %s.n values(%d,1,2)", db, loadEpoch+1),

@@ -50,6 +50,7 @@ type table struct {
 	super   *stable
 	own     *schema          // of a normal table
 	tags    map[int16][]byte // a child's cells by column id
+	named   []string         // the tags that its creation named, in that order; nil: all
 	rows    rowSet
 }
 

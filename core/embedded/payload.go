@@ -170,9 +170,10 @@ func (n *Node) encodeCreateTable(t *table) []byte {
 				cells[i] = t.tags[c.id]
 			}
 			e.binary(encodeTags(t.super.tags, cells, 1))
-			e.i32(int32(len(t.super.tags)))
-			for _, c := range t.super.tags {
-				e.name(c.name)
+			names := t.namesOfTags()
+			e.i32(int32(len(names)))
+			for _, name := range names {
+				e.name(name)
 			}
 		} else {
 			appendSchema(&e, t.own.cols, t.own.colVer)
@@ -186,6 +187,25 @@ func (n *Node) encodeCreateTable(t *table) []byte {
 		}
 	})
 	return e.b
+}
+
+// namesOfTags are those that have a value, in the order of the statement.
+func (t *table) namesOfTags() (names []string) {
+	add := func(c column) {
+		if t.tags[c.id] != nil {
+			names = append(names, c.name)
+		}
+	}
+	if t.named == nil {
+		for _, c := range t.super.tags {
+			add(c)
+		}
+		return names
+	}
+	for _, name := range t.named {
+		add(t.super.tags[indexOf(t.super.tags, name)])
+	}
+	return names
 }
 
 func (n *Node) appendTableExt(e *encoder, t *table) {
@@ -214,7 +234,8 @@ type tableMeta struct {
 	name  string
 	super string // of a child
 	tags  map[int16][]byte
-	names []string // of the tags
+	ids   []int16  // of the tags, in the order of the values; none of a JSON tag
+	names []string // of the tags that have values
 	schema
 }
 
@@ -242,8 +263,8 @@ func decodeCreateTable(d *decoder) (*tableMeta, error) {
 		if d.err != nil {
 			return nil, d.err
 		}
-		tags, err := decodeTags(raw)
-		m.tags = tags
+		var err error
+		m.tags, m.ids, err = decodeTags(raw)
 		return m, err
 	}
 	m.cols, m.colVer = decodeSchema(d)

@@ -56,7 +56,7 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 		if !slices.ContainsFunc(m.blocks, func(b rawTableBlock) bool { return b.table == c.name }) {
 			continue
 		}
-		if t := s.rawTable(db, c); t != nil {
+		if t := s.rawTable(db, c, (*tableMeta).tagsAsTheyCome); t != nil {
 			en := set.entry(t.vg)
 			en.creates = append(en.creates, s.n.encodeCreateTable(t))
 		}

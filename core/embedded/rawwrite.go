@@ -149,7 +149,7 @@ func (s *session) rawCreateTables(db *database, payload []byte) error {
 		if err != nil {
 			return err
 		}
-		if t := s.rawTable(db, m); t != nil {
+		if t := s.rawTable(db, m, (*tableMeta).tagsByName); t != nil {
 			made = append(made, t)
 		}
 	}
@@ -161,8 +161,9 @@ func (s *session) rawCreateTables(db *database, payload []byte) error {
 }
 
 // rawTable creates a table unless one of that name exists; a child whose super
-// table is missing is skipped in silence.
-func (s *session) rawTable(db *database, m *tableMeta) *table {
+// table is missing is skipped in silence. tags gives a child's the ids that they
+// are kept under.
+func (s *session) rawTable(db *database, m *tableMeta, tags func(*tableMeta, *stable) map[int16][]byte) *table {
 	if db.tables[m.name] != nil || db.stables[m.name] != nil {
 		return nil
 	}
@@ -177,25 +178,40 @@ func (s *session) rawTable(db *database, m *tableMeta) *table {
 	if st == nil {
 		return nil
 	}
-	return db.newTable(m.name, st, nil, m.tagsFor(st))
+	t := db.newTable(m.name, st, nil, tags(m, st))
+	maps.DeleteFunc(t.tags, func(id int16, cell []byte) bool {
+		i := slices.IndexFunc(st.tags, func(c column) bool { return c.id == id })
+		return i < 0 || !st.tags[i].typ.variable() && len(cell) != typeInfos[st.tags[i].typ].width
+	})
+	return t
 }
 
-// tagsFor gives the tags of a child the ids that they have in this super table.
-// A JSON tag travels without an id; others are matched by name unless some are
-// NULL, for then the names cannot be told apart.
-func (m *tableMeta) tagsFor(st *stable) map[int16][]byte {
+// tagsAsTheyCome leaves the tags of a child the ids that they had at the source, as
+// a writer does where rows create it: another super table may know other tags by
+// them. A JSON tag travels without an id.
+func (m *tableMeta) tagsAsTheyCome(st *stable) map[int16][]byte {
 	if text, ok := m.tags[0]; ok && len(st.tags) == 1 {
 		return map[int16][]byte{st.tags[0].id: text}
 	}
-	if len(m.names) != len(m.tags) {
-		return m.tags
+	return maps.Clone(m.tags)
+}
+
+// tagsByName gives them the ids that tags of their names have here, as a writer does
+// where they are created alone. It takes the names, which come in the order of the
+// statement, for those of the values, which come in the order of their ids.
+func (m *tableMeta) tagsByName(st *stable) map[int16][]byte {
+	tags := m.tagsAsTheyCome(st)
+	for _, id := range m.ids {
+		delete(tags, id)
 	}
-	ids := slices.Sorted(maps.Keys(m.tags))
-	tags := map[int16][]byte{}
-	for i, name := range m.names {
-		if j := indexOf(st.tags, name); j >= 0 {
-			tags[st.tags[j].id] = m.tags[ids[i]]
+	for i, id := range m.ids {
+		here := id
+		if i < len(m.names) {
+			if j := indexOf(st.tags, m.names[i]); j >= 0 {
+				here = st.tags[j].id
+			}
 		}
+		tags[here] = m.tags[id]
 	}
 	return tags
 }

@@ -108,12 +108,12 @@ func (s *session) insertion(p *parser, db *database, dbName, name string, create
 	}
 	columnNames()
 	if p.is("using") {
-		_, st, tags, err := s.usingClause(p, dbName)
+		u, err := s.usingClause(p, dbName)
 		if err != nil {
 			return in, err
 		}
 		if in.t == nil {
-			in.t = db.newTable(name, st, nil, tags)
+			in.t = u.child(name)
 			*created = append(*created, in.t)
 		}
 	}

@@ -80,8 +80,21 @@ func newSchema(cols, tags []column) (schema, error) {
 	return sch, nil
 }
 
-// usingClause takes what follows a child's name.
-func (s *session) usingClause(p *parser, dbName string) (*database, *stable, map[int16][]byte, error) {
+// using is what follows the name of a child that is to be created.
+type using struct {
+	db    *database
+	super *stable
+	tags  map[int16][]byte
+	named []string
+}
+
+func (u *using) child(name string) *table {
+	t := u.db.newTable(name, u.super, nil, u.tags)
+	t.named = u.named
+	return t
+}
+
+func (s *session) usingClause(p *parser, dbName string) (*using, error) {
 	p.expect("using")
 	superDB, super := p.qualified()
 	if superDB == "" {
@@ -89,12 +102,13 @@ func (s *session) usingClause(p *parser, dbName string) (*database, *stable, map
 	}
 	db, err := s.writable(superDB)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	st := db.stables[super]
 	if st == nil {
-		return nil, nil, nil, errTableMissing
+		return nil, errTableMissing
 	}
+	var named []string
 	chosen := st.tags
 	if p.is("(") {
 		chosen = nil
@@ -103,7 +117,7 @@ func (s *session) usingClause(p *parser, dbName string) (*database, *stable, map
 			if i < 0 {
 				panic(failure(codeInvalidColumn, "Invalid tag name"))
 			}
-			chosen = append(chosen, st.tags[i])
+			chosen, named = append(chosen, st.tags[i]), append(named, st.tags[i].name)
 		})
 	}
 	p.expect("tags")
@@ -123,9 +137,9 @@ func (s *session) usingClause(p *parser, dbName string) (*database, *stable, map
 		i++
 	})
 	if i < len(chosen) {
-		return nil, nil, nil, failure(codeSyntax, "Tags number not matched")
+		return nil, failure(codeSyntax, "Tags number not matched")
 	}
-	return db, st, tags, nil
+	return &using{db, st, tags, named}, nil
 }
 
 // value takes a literal to be stored: constant expressions are computed.
@@ -141,13 +155,13 @@ func (p *parser) value() any {
 func (s *session) createChildren(p *parser, ifNot bool, dbName, name string) (*result, error) {
 	var made []*table
 	for {
-		db, st, tags, err := s.usingClause(p, dbName)
+		u, err := s.usingClause(p, dbName)
 		if err != nil {
 			return nil, err
 		}
 		switch {
-		case db.tables[name] == nil && db.stables[name] == nil:
-			made = append(made, db.newTable(name, st, nil, tags))
+		case u.db.tables[name] == nil && u.db.stables[name] == nil:
+			made = append(made, u.child(name))
 		case !ifNot:
 			s.logCreated(made)
 			return nil, failure(codeTableExists, "Table already exists")

@@ -69,9 +69,9 @@ func packTags(flags uint8, ver int32, parts [][]byte) []byte {
 	return e.b
 }
 
-// decodeTags returns the cells of the tags by their ids, or under 0 the text
-// of a JSON tag.
-func decodeTags(raw []byte) (map[int16][]byte, error) {
+// decodeTags returns the cells of the tags by their ids, and these as they come; or
+// under 0 the text of a JSON tag.
+func decodeTags(raw []byte) (map[int16][]byte, []int16, error) {
 	d := &decoder{b: raw}
 	flags := d.u8()
 	d.i16()
@@ -83,6 +83,7 @@ func decodeTags(raw []byte) (map[int16][]byte, error) {
 	}
 	d.take(n * width)
 	cells := map[int16][]byte{}
+	var ids []int16
 	var pairs []string
 	for range n {
 		key, id := "", int16(0)
@@ -94,18 +95,18 @@ func decodeTags(raw []byte) (map[int16][]byte, error) {
 		t := typeID(d.u8())
 		v := decodeTagValue(d, t)
 		if d.err != nil {
-			return nil, d.err
+			return nil, nil, d.err
 		}
 		if flags&tagJSON != 0 {
 			pairs = append(pairs, jsonText(key)+":"+jsonTagText(t, v))
 		} else {
-			cells[id] = v
+			cells[id], ids = v, append(ids, id)
 		}
 	}
 	if flags&tagJSON != 0 && n > 0 {
 		cells[0] = []byte("{" + strings.Join(pairs, ",") + "}")
 	}
-	return cells, d.err
+	return cells, ids, d.err
 }
 
 func decodeTagValue(d *decoder, t typeID) []byte {
@@ -188,7 +189,7 @@ func canonicalJSONTag(text string) ([]byte, error) {
 			return nil, failure(codeInvalidPara, "invalid type of JSON tag value: %s", k)
 		}
 	}
-	cells, err := decodeTags(encodeJSONTag([]byte(text), 1))
+	cells, _, err := decodeTags(encodeJSONTag([]byte(text), 1))
 	return cells[0], err
 }
 

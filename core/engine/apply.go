@@ -187,7 +187,10 @@ func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message)
 	}
 	item := meta.Item
 	if meta.Kind == raw.CreateTables {
-		item, send = w.p.t.livingTables(meta)
+		var err error
+		if item, send, err = w.creation(ctx, meta); err != nil {
+			return err
+		}
 	}
 	if send {
 		if err := w.insist(ctx, item.Message(m)); err != nil {

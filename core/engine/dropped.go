@@ -70,12 +70,8 @@ func (t *task) outlived(meta *raw.Meta) bool {
 
 // livingTables leaves the children of dropped super tables out of a creation
 // of tables. Created by name they would become children of a new super table.
-func (t *task) livingTables(meta *raw.Meta) (item raw.Item, any bool) {
-	living := slices.DeleteFunc(slices.Clone(meta.Tables), func(n raw.NewTable) bool { return t.droppedBefore(n.SUID) })
-	if len(living) == len(meta.Tables) {
-		return meta.Item, true
-	}
-	return raw.Item{RawType: core.RawCreateTbl, Payload: raw.EncodeCreate(living)}, len(living) > 0
+func (t *task) livingTables(tables []raw.NewTable) []raw.NewTable {
+	return slices.DeleteFunc(slices.Clone(tables), func(n raw.NewTable) bool { return t.droppedBefore(n.SUID) })
 }
 
 // livingRows leaves out of a message what it would create, and write, under a

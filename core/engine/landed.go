@@ -81,6 +81,9 @@ func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	if err := w.lookBefore(ctx, m); err != nil {
 		return err
 	}
+	if err := w.createFirst(ctx, m); err != nil {
+		return err
+	}
 	if err := w.insist(ctx, m); err != nil || !l.trusts {
 		return err
 	}

@@ -43,6 +43,7 @@ type worker struct {
 	lost    bool // the sink's connection broke: its server may have been upgraded
 	writes  lease
 	landing *landing
+	supers  superTags // see children.go
 
 	probe      <-chan time.Time // nil: no look at the sink is planned
 	lookTick   <-chan time.Time // nil: none is waited for; see idle

@@ -46,21 +46,45 @@ func Rows(t core.RawType, payload []byte) ([]Block, []NewTable, error) {
 		}
 		return err
 	})
-	var created []NewTable
-	if t == core.RawMetadata && r.err == nil {
-		for range r.count(int64(r.i32()), 5) {
-			rec := &reader{b: r.blob()}
-			nt := rec.newTable()
-			if r.adopt(rec); r.err != nil {
-				break
-			}
-			created = append(created, nt)
-		}
-	}
+	created := r.requests(t)
 	if r.err != nil {
 		return nil, nil, fmt.Errorf("decode rows: %w", r.err)
 	}
 	return blocks, created, nil
+}
+
+// Requests are the requests to create tables that come with a message of rows.
+// Nothing else of it is decoded. An error wraps ErrMalformed.
+func Requests(t core.RawType, payload []byte) ([]NewTable, error) {
+	if t != core.RawMetadata {
+		return nil, nil
+	}
+	r := walk(t, payload, func(_ []byte, rest *reader) error {
+		rest.skipToName()
+		rest.blob()
+		return rest.err
+	})
+	created := r.requests(t)
+	if r.err != nil {
+		return nil, fmt.Errorf("find the tables that rows create: %w", r.err)
+	}
+	return created, nil
+}
+
+// requests reads what follows the blocks of a message of rows.
+func (r *reader) requests(t core.RawType) (created []NewTable) {
+	if t != core.RawMetadata || r.err != nil {
+		return nil
+	}
+	for range r.count(int64(r.i32()), 5) {
+		rec := &reader{b: r.blob()}
+		nt := rec.newTable()
+		if r.adopt(rec); r.err != nil {
+			return nil
+		}
+		created = append(created, nt)
+	}
+	return created
 }
 
 // Stat is what a message of rows holds, all tables together.
@@ -146,15 +170,8 @@ func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 		}
 		return rest.err
 	})
-	if t == core.RawMetadata && r.err == nil {
-		for range r.count(int64(r.i32()), 5) {
-			rec := &reader{b: r.blob()}
-			f := rec.newTable()
-			if r.adopt(rec); r.err != nil {
-				break
-			}
-			each(TableRef{Name: []byte(f.Name), Created: true, Super: f.Super})
-		}
+	for _, c := range r.requests(t) {
+		each(TableRef{Name: []byte(c.Name), Created: true, Super: c.Super})
 	}
 	if r.err != nil {
 		return fmt.Errorf("find the tables of rows: %w", r.err)

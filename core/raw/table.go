@@ -41,13 +41,15 @@ type NewTable struct {
 	Super string
 	SUID  int64
 	Tags  []Tag // a child's, in no particular order; those left out are NULL
-	// TagNames are the tags that the statement named.
+	// TagNames are the tags that have a value, in the order of the statement.
 	TagNames []string
 	Columns  []Column // a normal table's
 	TTL      int32    // days; 0 for ever
 	Comment  string
 	// Record is the request as it was encoded, without its length.
 	Record []byte
+
+	tagsAt, tagsEnd, namesAt int // where Tags and TagNames are in Record
 }
 
 // Table types in a request to create a table.
@@ -141,8 +143,11 @@ func (r *reader) newTable() NewTable {
 		t.Super = f.cstr()
 		f.u8() // number of tags
 		t.SUID = f.i64()
+		t.tagsAt = len(t.Record) - len(f.b)
 		t.Tags = f.tags()
+		t.tagsEnd = len(t.Record) - len(f.b)
 		t.TagNames = make([]string, f.count(int64(f.i32()), 1))
+		t.namesAt = len(t.Record) - len(f.b)
 		for i := range t.TagNames {
 			t.TagNames[i] = f.cstr()
 		}

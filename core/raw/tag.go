@@ -20,6 +20,9 @@ const (
 	tagsAreLarge = 0x20 // places take two bytes instead of one
 )
 
+// tagsHead is in front of the places: flags, length, number and version.
+const tagsHead = 9
+
 // tags reads a list of tag values: a head, the places of the values, the values.
 func (r *reader) tags() []Tag {
 	f := &reader{b: r.blob(), err: r.err}

@@ -1,0 +1,154 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"time"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+)
+
+// A request to create a child carries its tags by the numbers that they have at the
+// source, and a super table at the sink may know other tags by them: if it was made
+// there, or if both sides gave it tags at once. Where rows bring the request, a server
+// takes the numbers as they are. Where it comes alone it gives each value the number
+// that a tag of its name has there, and takes the first name for that of the first
+// value; but values come in the order of their numbers, and names in that of the
+// statement (docs/protocol.md, section 9). So children are created in front of the
+// rows that bring them, and with their names in order.
+
+// tellsIDs is the first version that is known to list super tables with their ids.
+var tellsIDs = core.Version{3, 3, 7, 0}
+
+// superTags is what a worker knows of the tags of super tables. It is believed for as
+// long as that their columns fit.
+type superTags struct {
+	known map[string]*bothTags
+	ids   map[string]int64 // of the sink's; nil where its server does not tell them
+	since time.Time
+	shape int64
+}
+
+// bothTags are the tags of a super table at both sides. The source is not asked before
+// the sink's do not tell enough: what was read is written also while it is away.
+type bothTags struct {
+	here, there []core.Column
+	asked       bool // there is known
+}
+
+// createFirst creates the tables that a message of rows brings.
+func (w *worker) createFirst(ctx context.Context, m *core.Message) error {
+	tables, err := raw.Requests(m.RawType, m.Payload())
+	if err != nil || len(tables) == 0 {
+		return nil // the sink judges what cannot be read
+	}
+	if tables, _, err = w.inOrder(ctx, tables); err != nil {
+		return err
+	}
+	return w.insist(ctx, raw.Item{RawType: core.RawCreateTbl, Payload: raw.EncodeCreate(tables)}.Message(m))
+}
+
+// creation is what of a creation of tables is to be written, if anything is.
+func (w *worker) creation(ctx context.Context, meta *raw.Meta) (item raw.Item, any bool, err error) {
+	living := w.p.t.livingTables(meta.Tables)
+	tables, changed, err := w.inOrder(ctx, living)
+	if err != nil || !changed && len(living) == len(meta.Tables) {
+		return meta.Item, true, err
+	}
+	return raw.Item{RawType: core.RawCreateTbl, Payload: raw.EncodeCreate(tables)}, len(tables) > 0, nil
+}
+
+// inOrder pairs the names of tags with the values, and puts both in the order that the
+// sink's super table has them in. It reports whether that changed anything.
+func (w *worker) inOrder(ctx context.Context, tables []raw.NewTable) (ordered []raw.NewTable, changed bool, err error) {
+	ordered = slices.Clone(tables)
+	for i, t := range tables {
+		if len(t.TagNames) < 2 {
+			continue
+		}
+		tags, err := w.tagsOf(ctx, t.Super)
+		if err != nil {
+			return nil, false, err
+		}
+		paired, err := w.pair(ctx, t, tags)
+		if err != nil {
+			return nil, false, err
+		}
+		ordered[i] = paired.Arranged(tags.here)
+		changed = changed || !bytes.Equal(ordered[i].Record, t.Record)
+	}
+	return ordered, changed, nil
+}
+
+// pair believes names to be in the order of the values if they are in that of the tags
+// of a super table which the sink has got from the source, or of the source's. The
+// former is as old as the message is; the latter may have changed since.
+func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.NewTable, error) {
+	id, told := w.supers.ids[t.Super]
+	own := !told || id == raw.SinkSUID(t.SUID, w.p.t.key.Database)
+	here, ok := t.Paired(tags.here)
+	ok = ok && own
+	if ok && slices.Equal(here.TagNames, t.TagNames) {
+		return t, nil
+	}
+	if err := w.askSource(ctx, t.Super, tags); err != nil {
+		return t, err
+	}
+	there, known := t.Paired(tags.there)
+	if !known && ok {
+		return here, nil
+	}
+	return there, nil
+}
+
+// tagsOf describes a super table at the sink, unless that is known.
+func (w *worker) tagsOf(ctx context.Context, super string) (*bothTags, error) {
+	c, now, shape := &w.supers, w.p.e.clock.Now(), w.p.reshaped.Load()
+	if c.known == nil || shape != c.shape || now.Sub(c.since) >= fitFor {
+		*c = superTags{known: map[string]*bothTags{}, since: now, shape: shape}
+		if err := w.askIDs(ctx); err != nil {
+			c.known = nil
+			return nil, err
+		}
+	}
+	if tags := c.known[super]; tags != nil {
+		return tags, nil
+	}
+	here, err := w.describe(ctx, w.p.plan.sinkCatalog, super)
+	if err != nil {
+		return nil, err
+	}
+	tags := &bothTags{}
+	if here != nil {
+		tags.here = here.Tags
+	}
+	c.known[super] = tags
+	return tags, nil
+}
+
+func (w *worker) askIDs(ctx context.Context) error {
+	if !w.p.plan.sinkVersion.AtLeast(tellsIDs) {
+		return nil
+	}
+	return w.ask(ctx, func(ctx context.Context) (err error) {
+		w.supers.ids, err = w.p.plan.sinkCatalog.SuperTableIDs(ctx, w.p.t.key.Database)
+		return err
+	})
+}
+
+func (w *worker) askSource(ctx context.Context, super string, tags *bothTags) error {
+	if tags.asked {
+		return nil
+	}
+	there, err := w.describe(ctx, w.p.plan.catalog, super)
+	if err != nil {
+		return err
+	}
+	if there != nil {
+		tags.there = there.Tags
+	}
+	tags.asked = true
+	return nil
+}
