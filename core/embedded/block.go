@@ -214,8 +214,8 @@ func appendTableBlock(dst []byte, p precision, table string, cols []column, rows
 	raw := encoder{}
 	raw.i64(1)
 	raw.b = binary.BigEndian.AppendUint64(raw.b, uint64(len(rows)))
-	raw.u8(uint8(p))
 	raw.u8(0) // not compressed
+	raw.u8(uint8(p))
 	e := encoder{dst}
 	inner := appendBlock(raw.b, 2, cols, rows)
 	e.binary(inner)
@@ -229,8 +229,8 @@ func decodeTableBlock(d *decoder) (*block, string, error) {
 	h := decoder{b: d.binary(), err: d.err}
 	h.i64()
 	h.i64()
+	h.u8() // compressed
 	p := h.u8()
-	h.u8()
 	if h.err != nil || p > 2 {
 		return nil, "", errShortPayload
 	}
