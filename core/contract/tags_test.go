@@ -38,12 +38,10 @@ func tagsSet(e *env, vgroups int) {
 		e.Helper()
 		in.caughtUp(there, back)
 		in.caughtUp(there, back)
-		for _, s := range []*side{e.a, e.b} {
-			if n := e.rowsOf(s, db); n != 6*rows {
-				e.Fatalf("%d rows are at %s of %d", n, s.name, 6*rows)
-			}
+		e.equal(e.a, e.b, db) // first, because it names the rows
+		if n := e.rowsOf(e.a, db); n != 6*rows {
+			e.Fatalf("%d rows are at both sides of %d", n, 6*rows)
 		}
-		e.equal(e.a, e.b, db)
 	}
 	write(e.a)
 	set(e.a, 1, 7) // what was just written may not have been read yet
