@@ -117,7 +117,7 @@ func adapter(ts *testscript.TestScript, neg bool, args []string) {
 // refuses nothing any more.
 func refuse(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Value("nodes").(nodes)[args[0]].Faults().Add(embedded.Fault{
-		Action: "write_raw", Code: 0x060B, Text: "Timestamp data out of range",
+		Code: 0x060B, Text: "Timestamp data out of range",
 		Match: func(r embedded.Request) bool { return bytes.Contains(r.Raw, []byte(args[1])) },
 	})
 }

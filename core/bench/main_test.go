@@ -82,6 +82,13 @@ func serve(w world) error {
 		return err
 	}
 	if w.Lose {
+		if err := b.Exec(backlogTable); err != nil {
+			return err
+		}
+		// What has the node look tables up is small, and is answered by a refusal.
+		b.Faults().Add(embedded.Fault{Action: "write_raw", Code: 0x2507, Match: func(r embedded.Request) bool {
+			return r.RawType == uint16(core.RawData) && len(r.Raw) < 1<<10
+		}})
 		b.Faults().Add(embedded.Fault{Action: "write_raw", Lose: true})
 	}
 	at, to := a.URL(), b.URL()
@@ -102,9 +109,11 @@ func serve(w world) error {
 	return err
 }
 
+const backlogTable = "create table d0.st(ts timestamp, v int, f float, p int) tags(g int)"
+
 // fill writes a backlog: tables in turn, so that every vgroup has its share.
 func fill(n *embedded.Node, w world) error {
-	if err := n.Exec("create table d0.st(ts timestamp, v int, f float, p int) tags(g int)"); err != nil {
+	if err := n.Exec(backlogTable); err != nil {
 		return err
 	}
 	for g := range w.Vgroups {

@@ -120,8 +120,9 @@ func dropAtWrite(e *env, table string) {
 		return
 	}
 	var done atomic.Bool
-	e.b.node.Faults().Add(embedded.Fault{Action: "write_raw", Match: func(r embedded.Request) bool {
-		if (r.RawType == uint16(core.RawData) || r.RawType == uint16(core.RawMetadata)) && !done.Swap(true) {
+	e.b.node.Faults().Add(embedded.Fault{Match: func(r embedded.Request) bool {
+		rows := r.Action == "write_raw_block_with_fields" || r.RawType == uint16(core.RawData) || r.RawType == uint16(core.RawMetadata)
+		if rows && !done.Swap(true) {
 			if err := e.b.node.Exec("drop table " + table); err != nil {
 				e.Errorf("drop %s at the sink: %v", table, err)
 			}

@@ -17,7 +17,7 @@ const noRefusals = "a real server refuses nothing on demand"
 // refusing makes a node refuse every write that holds a text.
 func refusing(s *side, text string) (remove func()) {
 	return s.node.Faults().Add(embedded.Fault{
-		Action: "write_raw", Code: 0x060B, Text: "Timestamp data out of range",
+		Code: 0x060B, Text: "Timestamp data out of range",
 		Match: func(r embedded.Request) bool { return bytes.Contains(r.Raw, []byte(text)) },
 	})
 }

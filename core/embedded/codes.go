@@ -34,9 +34,11 @@ const (
 	codeVgroupColExists = 0x0525
 	codeVgroupColNone   = 0x0526
 	codeTableExists     = 0x0603
+	codeOtherSuper      = 0x061D
 	codeSyntax          = 0x2600
 	codeInvalidColumn   = 0x2602
 	codeFunction        = 0x2802
+	codeNowhere         = 0x2507
 	codeTableMissing    = 0x2603
 	codeValueTooLong    = 0x2605
 	codeNoDatabase      = 0x2616

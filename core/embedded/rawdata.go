@@ -24,30 +24,21 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	if s.n.version.misleads() {
 		m.mislead()
 	}
-	coming := map[string]*stable{}
-	for _, c := range m.creates {
-		coming[c.name] = db.stables[c.super]
+	if err := s.lookUp(db, m); err != nil {
+		return err
+	}
+	coming, err := s.coming(db, m)
+	if err != nil {
+		return err
 	}
 	var plans []blockPlan
 	for _, b := range m.blocks {
 		plan := blockPlan{rawTableBlock: b, stored: stored}
-		switch t, st := db.tables[b.table], coming[b.table]; {
-		case t != nil:
-			err = s.plan(&plan, t.schema())
-		case st != nil:
-			err = s.plan(&plan, &st.schema)
-		case s.n.version.skipsMissing(), !stored && s.believes(b.table):
-			continue
-		default:
-			err = errTableMissing
-		}
-		if err == nil && plan.rows > 0 && plan.oldest < db.oldest() {
-			err = errTooOld
-		}
-		if err != nil {
+		if there, err := s.planBlock(&plan, db, coming[b.table]); err != nil {
 			return err
+		} else if there {
+			plans = append(plans, plan)
 		}
-		plans = append(plans, plan)
 	}
 	var set submitSet
 	for _, c := range m.creates {
@@ -62,12 +53,54 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 		}
 	}
 	for _, p := range plans {
-		if t := db.tables[p.table]; s.reaches(t) {
-			p.write(&set, t)
+		t := p.to
+		if t == nil {
+			t = db.tables[p.table]
 		}
+		if _, known := s.ids()[p.table]; !known && coming[p.table] == nil {
+			s.ids()[p.table] = t.uid
+		}
+		p.write(&set, t)
 	}
 	set.log(true)
 	return nil
+}
+
+// coming are the tables that a message asks to create, with their super tables.
+func (s *session) coming(db *database, m *dataMessage) (map[string]*stable, error) {
+	coming := map[string]*stable{}
+	for _, c := range m.creates {
+		if _, known := s.ids()[c.name]; known && s.n.version.keepsTableIDs() && db.tables[c.name] != nil {
+			// The request then holds the source's id of the super table.
+			return nil, failure(codeOtherSuper, "Table already exists in other stables")
+		}
+		coming[c.name] = db.stables[c.super]
+	}
+	return coming, nil
+}
+
+// planBlock plans a block whose table is there or is to be made in a super table.
+// It returns false if the rows get nowhere.
+func (s *session) planBlock(p *blockPlan, db *database, super *stable) (bool, error) {
+	oldest := db.oldest()
+	var err error
+	switch t, lost := s.target(db, p.table); {
+	case t != nil:
+		p.to, oldest = t, t.vg.db.oldest()
+		err = s.plan(p, t.schema())
+	case lost && (!p.stored || db.tables[p.table] != nil):
+		return false, nil
+	case super != nil:
+		err = s.plan(p, &super.schema)
+	case s.n.version.skipsMissing():
+		return false, nil
+	default:
+		err = errTableMissing
+	}
+	if err == nil && p.rows > 0 && p.oldest < oldest {
+		err = errTooOld
+	}
+	return true, err
 }
 
 // mislead does to rows what writers before 3.3.7 do: when a table that is to be
@@ -95,7 +128,8 @@ type blockPlan struct {
 	cells     []blockColumn
 	oldest    int64
 	ascending bool
-	stored    bool // the rows came as they are stored: by column id, and unchecked
+	to        *table // nil: one that the message makes
+	stored    bool   // the rows came as they are stored: by column id, and unchecked
 }
 
 // plan matches a block with a schema and checks what can be checked.

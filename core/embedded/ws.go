@@ -154,7 +154,7 @@ func (w *wsSession) binary(frame []byte) {
 		w.writeRaw(req, frame)
 	case 4, 5:
 		req.Action = map[uint64]string{4: "write_raw_block", 5: "write_raw_block_with_fields"}[action]
-		w.perform(req, Request{Action: req.Action}, func(s *session) error { return s.writeRawBlock(frame[24:], action == 5) })
+		w.perform(req, Request{Action: req.Action, Raw: frame[24:]}, func(s *session) error { return s.writeRawBlock(frame[24:], action == 5) })
 	default:
 		w.writing.Add(-1)
 		w.s.answer(&request{id: req.id, began: req.began}, nil, failure(codeAdapter, "unknown binary action %d", action))

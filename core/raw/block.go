@@ -154,6 +154,7 @@ type TableRef struct {
 	Schema  []byte // the rows' columns as they are encoded, see SchemaNames
 	Created bool   // asked to be created; Super is its super table, if it has one
 	Super   string
+	Record  []byte // of one to be created: its request, see NewTable
 }
 
 // Tables calls each with every table that a message has rows of, as often as it has
@@ -171,7 +172,7 @@ func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 		return rest.err
 	})
 	for _, c := range r.requests(t) {
-		each(TableRef{Name: []byte(c.Name), Created: true, Super: c.Super})
+		each(TableRef{Name: []byte(c.Name), Created: true, Super: c.Super, Record: c.Record})
 	}
 	if r.err != nil {
 		return fmt.Errorf("find the tables of rows: %w", r.err)

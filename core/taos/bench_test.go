@@ -15,6 +15,7 @@ import (
 
 	"tdreplica/core"
 	"tdreplica/core/engine"
+	"tdreplica/core/raw"
 )
 
 // sameMessage is an adapter that answers every poll and fetch with one message
@@ -110,5 +111,26 @@ func BenchmarkForward(b *testing.B) {
 				m.Release()
 			}
 		})
+	}
+}
+
+// BenchmarkKnownTables is what each message of 64 tables costs that are known.
+func BenchmarkKnownTables(b *testing.B) {
+	var tables []raw.TimeColumn
+	for i := range 63 {
+		tables = append(tables, raw.TimeColumn{Table: fmt.Sprintf("meter_%d", i), Column: "ts"})
+	}
+	rawType, payload := raw.EncodeTouch(tables, raw.TimeColumn{Table: "meter_63", Column: "ts"}, nil)
+	m := raw.Item{RawType: rawType, Payload: payload}.Message(nil)
+	var k sink
+	t, err := k.tables(m, false)
+	if err != nil || len(t.list) != 64 {
+		b.Fatalf("%d tables, %v", len(t.list), err)
+	}
+	k.remember(t.keys)
+	for b.Loop() {
+		if _, err := k.tables(m, false); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

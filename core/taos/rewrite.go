@@ -17,6 +17,7 @@ const (
 	actionNameBlock = "write_raw_block_with_fields"
 	blockFrameHead  = 24
 	maxNameBytes    = math.MaxUint16
+	keptFrame       = 4 << 20 // the largest whose memory is used for the next block
 )
 
 // WriteBlocks writes rows column by name, one table after the other: columns of
@@ -43,12 +44,15 @@ func (k *sink) writeBlock(ctx context.Context, b *raw.Block) error {
 		return &core.Error{Class: core.ClassData, Op: op, Text: "the rows have no usable table name"}
 	}
 	c := k.s.register(actionNameBlock)
-	frame := make([]byte, blockFrameHead, 4096)
+	frame := append(k.frame[:0], make([]byte, blockFrameHead)...)
 	le := binary.LittleEndian
 	le.PutUint64(frame, c.id)
 	le.PutUint64(frame[8:], c.id)
 	le.PutUint64(frame[16:], actionBlock)
-	if err := k.s.send(ctx, c, websocket.BinaryMessage, b.AppendWrite(frame)); err != nil {
+	if frame = b.AppendWrite(frame); cap(frame) <= keptFrame {
+		k.frame = frame
+	}
+	if err := k.s.send(ctx, c, websocket.BinaryMessage, frame); err != nil {
 		return err
 	}
 	a, err := k.s.await(ctx, c, k.opts.WriteTimeout)

@@ -18,6 +18,8 @@ type sink struct {
 	database string
 	opts     Options
 	writeOp  string // what errors call a write, made once
+	frame    []byte // memory for the next block's
+	recall          // what the adapter's library may have kept for this connection
 }
 
 type connArgs struct {
@@ -34,13 +36,34 @@ func (k *sink) login(ctx context.Context) error {
 	c := k.ep.cred
 	args := &connArgs{User: c.user, Password: c.password, Token: c.token, Database: k.database}
 	op := fmt.Sprintf("open database %q at %s", k.database, k.ep)
-	return k.s.ask(ctx, op, "conn", args, k.opts.RequestTimeout, nil)
+	var reply struct {
+		Version string `json:"version"`
+	}
+	err := k.s.ask(ctx, op, "conn", args, k.opts.RequestTimeout, &reply)
+	if v, bad := core.ParseVersion(reply.Version); bad == nil {
+		k.recalls = v.AtLeast(recalling)
+	}
+	return err
 }
 
 // Write sends one message and waits for its acknowledgement: there is never
 // more than one in flight, because the adapter would apply them in any order.
 // If ctx ends meanwhile the outcome is unknown and the sink unusable.
+//
+// Rows of tables that were not written to through this connection are preceded by
+// a request that has the adapter look the tables up, see recall.
 func (k *sink) Write(ctx context.Context, m *core.Message) error {
+	if !k.recalls {
+		return k.write(ctx, m)
+	}
+	way, err := k.prepare(ctx, m)
+	if err != nil {
+		return err
+	}
+	return k.writeAs(ctx, m, way)
+}
+
+func (k *sink) write(ctx context.Context, m *core.Message) error {
 	c := k.s.register(actionWriteRaw)
 	frame, err := putWriteHead(m, c.id)
 	if err != nil {

@@ -1,0 +1,96 @@
+package raw
+
+import (
+	"bytes"
+	"encoding/binary"
+	"iter"
+
+	"tdreplica/core"
+)
+
+// TimeColumn names a table and the column of its rows' time.
+type TimeColumn struct{ Table, Column string }
+
+// EncodeTouch builds a message of rows that names tables without a row of them,
+// and has one row, of the year 1970, of the last table. Tables among them that are
+// to be created come with their requests.
+func EncodeTouch(tables []TimeColumn, last TimeColumn, create []NewTable) (core.RawType, []byte) {
+	blocks := make([]Block, 0, len(tables)+1)
+	for _, t := range tables {
+		blocks = append(blocks, onlyTime(t, 0))
+	}
+	return EncodeRows(append(blocks, onlyTime(last, 1)), create)
+}
+
+// onlyTime is a block with rows at time 0 and no other column.
+func onlyTime(t TimeColumn, rows int) Block {
+	const width = 8
+	return Block{Table: t.Table, Rows: rows, Precision: "ms", Columns: []ColumnData{{
+		Column: Column{Name: t.Column, Type: Timestamp, Bytes: width, ID: 1},
+		Index:  make([]byte, (rows+7)/8),
+		Data:   make([]byte, rows*width),
+		stored: width,
+	}}}
+}
+
+// WithoutRequests is the payload of a core.RawMetadata message as one of
+// core.RawData, without its requests to create tables. An error wraps ErrMalformed.
+func WithoutRequests(payload []byte) ([]byte, error) {
+	r := walk(core.RawMetadata, payload, func(_ []byte, rest *reader) error {
+		rest.skipToName()
+		rest.blob()
+		return rest.err
+	})
+	if r.err != nil {
+		return nil, r.err
+	}
+	return appendI64(bytes.Clone(payload[:len(payload)-len(r.b)]), 0), nil
+}
+
+// Parts divides a block into ones of about so many bytes, of at least eight rows
+// each. They share its memory.
+func (b *Block) Parts(size int) iter.Seq[*Block] {
+	total := 1
+	for _, c := range b.Columns {
+		total += len(c.Index) + len(c.Data)
+	}
+	step := max(8, int(int64(b.Rows)*int64(size)/int64(total))&^7) // NULLs are told eight rows to the byte
+	return func(yield func(*Block) bool) {
+		for at := 0; at < b.Rows; at += step {
+			n := min(step, b.Rows-at)
+			part := Block{Table: b.Table, Rows: n, Precision: b.Precision}
+			for i := range b.Columns {
+				part.Columns = append(part.Columns, b.Columns[i].part(at, n))
+			}
+			if !yield(&part) {
+				return
+			}
+		}
+	}
+}
+
+// part is the column's rows from one on, which must be a multiple of eight.
+func (c *ColumnData) part(at, rows int) ColumnData {
+	out := *c
+	if !c.Type.variable() {
+		w := c.Type.width()
+		out.Index, out.Data = c.Index[at/8:(at+rows+7)/8], c.Data[at*w:(at+rows)*w]
+		return out
+	}
+	le := binary.LittleEndian
+	first, end := len(c.Data), 0
+	for row := at; row < at+rows; row++ {
+		if v, ok := c.value(row); ok {
+			place := int(le.Uint32(c.Index[4*row:]))
+			first, end = min(first, place), max(end, place+c.Type.prefix()+len(v))
+		}
+	}
+	out.Index = bytes.Clone(c.Index[4*at : 4*(at+rows)])
+	for i := 0; i < len(out.Index); i += 4 {
+		if place := int32(le.Uint32(out.Index[i:])); place >= 0 {
+			le.PutUint32(out.Index[i:], uint32(int(place)-first))
+		}
+	}
+	out.Data = c.Data[min(first, end):end]
+	return out
+}

@@ -1,0 +1,287 @@
+package taos
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+
+	"tdreplica/core"
+	"tdreplica/core/raw"
+)
+
+// From 3.3.4 on the client library keeps the vgroup and the id of every table that
+// raw rows were written to, for as long as its process lives: by the address of
+// the connection in its memory, and by the table's name. Addresses come back, and
+// the database is not part of it. So a new connection may write rows to the table
+// of that name in the database that an earlier one was for; they are acknowledged
+// [M, 3.3.7.5: 38 of 400 connections, for two databases by turns].
+//
+// What makes the library look its tables up anew is an answer that stands for
+// outdated knowledge. It gives that answer itself, before anything is sent to a
+// server, for a row of a super table, which is in no vgroup; and it looks up every
+// table that the message names, also those without a row in it. So the first rows
+// of a table on a connection come behind such a message.
+type recall struct {
+	recalls bool // the adapter's library does so
+	seed    maphash.Seed
+	known   map[uint64]struct{} // tables that were looked up, by a hash of their names
+	super   raw.TimeColumn      // a super table of the database; none: it has none
+	sought  bool                // super was asked for
+}
+
+// recalling is the first version whose library may do so: 3.3.3 does not, by its
+// source text; what is in between was not tried.
+var recalling = core.Version{3, 3, 4, 0}
+
+const (
+	// codeNowhere is what a library says of rows that belong to no vgroup.
+	codeNowhere = 0x2507
+	// codeOtherSuper is what a server says to a request to create a table that is
+	// there, if the library knows the table already: it does not replace the source's
+	// id of the super table in the request by the sink's then.
+	codeOtherSuper = 0x061D
+	// maxRecalled bounds the tables that are remembered of one connection.
+	maxRecalled = 1_000_000
+)
+
+// way is how a message of rows must be written.
+type way int
+
+const (
+	asItIs way = iota
+	made       // its tables first, then the rows without the requests to create them
+	apart      // table by table, for which the library keeps nothing
+)
+
+// tables are those of a message that concern the library.
+type tables struct {
+	keys   map[uint64]bool // of their names
+	list   []raw.TimeColumn
+	create []raw.NewTable // those of list that are to be created
+}
+
+// prepare has a message's tables looked up, those that were not yet.
+func (k *sink) prepare(ctx context.Context, m *core.Message) (way, error) {
+	if m.RawType != core.RawData && m.RawType != core.RawMetadata {
+		k.sought = k.super.Table != "" // it may bring a super table
+		return asItIs, nil
+	}
+	t, err := k.tables(m, false)
+	if err != nil || len(t.list) == 0 {
+		return asItIs, nil // whoever cannot read the rows either says so
+	}
+	if err := k.findSuper(ctx, false); err != nil {
+		return asItIs, err
+	}
+	if k.super.Table == "" {
+		return apart, nil
+	}
+	err = k.touch(ctx, &t)
+	if codeOf(err) == codeTableMissing && len(t.create) > 0 {
+		return made, nil // the library takes what is to be created for another table
+	}
+	return k.touched(&t, err)
+}
+
+// touched is what the answer to a touch means.
+func (k *sink) touched(t *tables, err error) (way, error) {
+	switch {
+	case codeOf(err) == codeNowhere:
+		k.remember(t.keys)
+		return asItIs, nil
+	case codeOf(err) == codeTableMissing || err != nil && core.ClassOf(err).Retryable():
+		return asItIs, err
+	}
+	return apart, nil
+}
+
+// writeAs writes rows. What the adapter refuses because it knows the table that a
+// message asks to create is written as if the table had been there.
+func (k *sink) writeAs(ctx context.Context, m *core.Message, w way) error {
+	switch w {
+	case apart:
+		return k.writeApart(ctx, m)
+	case made:
+		return k.writeMade(ctx, m)
+	}
+	err := k.write(ctx, m)
+	if m.RawType != core.RawMetadata || codeOf(err) != codeOtherSuper {
+		return err
+	}
+	if other, bad := k.otherSuper(ctx, m); bad != nil || other {
+		return cmp.Or(bad, err)
+	}
+	return k.writeMade(ctx, m)
+}
+
+// writeMade creates a message's tables, and writes its rows without the requests.
+func (k *sink) writeMade(ctx context.Context, m *core.Message) error {
+	t, err := k.tables(m, true)
+	if err != nil {
+		return k.unreadable(err)
+	}
+	if err := k.createTables(ctx, m, t.create); err != nil {
+		return err
+	}
+	t.create = nil
+	w, err := k.touched(&t, k.touch(ctx, &t))
+	if err != nil {
+		return err
+	}
+	rows, err := raw.WithoutRequests(m.Payload())
+	if err != nil {
+		return k.unreadable(err)
+	}
+	return k.writeAs(ctx, raw.Item{RawType: core.RawData, Payload: rows}.Message(m), w)
+}
+
+func (k *sink) unreadable(err error) error {
+	return &core.Error{Class: core.ClassData, Op: k.writeOp, Text: err.Error(), Err: err}
+}
+
+func (k *sink) createTables(ctx context.Context, m *core.Message, list []raw.NewTable) error {
+	if len(list) == 0 {
+		return nil
+	}
+	return k.write(ctx, raw.Item{RawType: core.RawCreateTbl, Payload: raw.EncodeCreate(list)}.Message(m))
+}
+
+// otherSuper reports whether a table that a message asks to create is there and
+// belongs to another super table.
+func (k *sink) otherSuper(ctx context.Context, m *core.Message) (bool, error) {
+	t, err := k.tables(m, true)
+	if err != nil {
+		return false, k.unreadable(err)
+	}
+	for part := range slices.Chunk(t.create, 1000) {
+		want, names := map[string]string{}, make([]string, len(part))
+		for i, c := range part {
+			want[c.Name], names[i] = c.Super, QuoteString(c.Name)
+		}
+		b, err := k.s.queryRows(ctx, "look for tables at "+k.ep.String(), "select table_name, stable_name from information_schema.ins_tables where db_name = "+
+			QuoteString(k.database)+" and table_name in ("+strings.Join(names, ",")+")")
+		if err != nil {
+			return false, err
+		}
+		for row := 0; b != nil && row < b.Rows; row++ {
+			name, _ := b.Columns[0].Value(row)
+			if super, _ := b.Columns[1].Value(row); want[string(name)] != string(super) {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// touch sends the message that makes the library look up tables. Its answer is
+// always an error, and codeNowhere tells that it has done so. It is nil if there is
+// no super table.
+func (k *sink) touch(ctx context.Context, t *tables) error {
+	for again := false; ; again = true {
+		if err := k.findSuper(ctx, again); err != nil {
+			return err
+		}
+		if k.super.Table == "" {
+			return nil
+		}
+		rawType, payload := raw.EncodeTouch(t.list, k.super, t.create)
+		err := k.write(ctx, raw.Item{RawType: rawType, Payload: payload}.Message(nil))
+		if again || codeOf(err) != codeTableMissing {
+			return err
+		}
+		// It may be the super table that was dropped.
+	}
+}
+
+// tables lists a message's tables, all or those that were not looked up yet.
+func (k *sink) tables(m *core.Message, all bool) (t tables, err error) {
+	if k.known == nil {
+		k.known, k.seed = map[uint64]struct{}{}, maphash.MakeSeed()
+	}
+	err = raw.Tables(m.RawType, m.Payload(), func(ref raw.TableRef) {
+		key := maphash.Bytes(k.seed, ref.Name)
+		if _, ok := k.known[key]; ok && !all {
+			return
+		}
+		if listed := t.keys[key]; ref.Created && listed {
+			t.create = append(t.create, raw.NewTable{Name: string(ref.Name), Super: ref.Super, Record: ref.Record})
+		} else if !ref.Created && !listed {
+			names, bad := raw.SchemaNames(ref.Schema)
+			if bad != nil || len(names) == 0 {
+				return // such rows are refused
+			}
+			if t.keys == nil {
+				t.keys = map[uint64]bool{}
+			}
+			t.keys[key] = true
+			t.list = append(t.list, raw.TimeColumn{Table: string(ref.Name), Column: names[0]})
+		}
+	})
+	return t, err
+}
+
+func (k *sink) remember(keys map[uint64]bool) {
+	if len(k.known)+len(keys) > maxRecalled {
+		clear(k.known)
+	}
+	for key := range keys {
+		k.known[key] = struct{}{}
+	}
+}
+
+// findSuper asks for some super table of the database, unless one is known.
+func (k *sink) findSuper(ctx context.Context, again bool) error {
+	if k.sought && !again {
+		return nil
+	}
+	op := fmt.Sprintf("look for a super table of database %q at %s", k.database, k.ep)
+	k.super = raw.TimeColumn{}
+	name, err := k.firstValue(ctx, op, "select stable_name from information_schema.ins_stables where db_name = "+QuoteString(k.database)+" limit 1")
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		column, err := k.firstValue(ctx, op, "describe "+qualified(k.database, name))
+		if err != nil && codeOf(err) != codeTableMissing {
+			return err
+		}
+		if column != "" {
+			k.super = raw.TimeColumn{Table: name, Column: column}
+		}
+	}
+	k.sought = true
+	return nil
+}
+
+// firstValue is the first value of a query's result; empty if it has no row.
+func (k *sink) firstValue(ctx context.Context, op, statement string) (string, error) {
+	b, err := k.s.queryRows(ctx, op, statement)
+	if err != nil || b == nil || b.Rows == 0 || len(b.Columns) == 0 {
+		return "", err
+	}
+	v, _ := b.Columns[0].Value(0)
+	return string(v), nil
+}
+
+// writeApart writes rows table by table, each by its name in this database, and
+// never more than about a megabyte at once.
+func (k *sink) writeApart(ctx context.Context, m *core.Message) error {
+	blocks, created, err := raw.Rows(m.RawType, m.Payload())
+	if err != nil {
+		return k.unreadable(err)
+	}
+	if err := k.createTables(ctx, m, created); err != nil {
+		return err
+	}
+	for i := range blocks {
+		for part := range blocks[i].Parts(1 << 20) {
+			if err := k.writeBlock(ctx, part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
