@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"tdreplica/core"
 )
@@ -231,7 +232,7 @@ func TestRepairTwoWay(t *testing.T) {
 // says what to do; when that is done it runs, and the sides hold the same, but
 // for the rows whose deletion was in the gap.
 func TestGapIsRepaired(t *testing.T) {
-	scenario(t, options{embedded: "a real server deletes its WAL when it pleases"}, func(e *env) {
+	scenario(t, options{}, func(e *env) {
 		in, id, db := filled(e)
 		key := core.TaskKey{Replica: id, Database: db}
 		in.stopped(id, db)
@@ -243,11 +244,7 @@ func TestGapIsRepaired(t *testing.T) {
 			fmt.Sprintf("insert into %s.t3(ts,extra) values(%d,0.7)", db, int64(loadEpoch+5)),
 			fmt.Sprintf("insert into %s.late using %s.meters tags(12) values(%d,1,'x',0.5)", db, db, int64(loadEpoch)),
 			fmt.Sprintf("delete from %s.t2 where ts = %d", db, int64(loadEpoch+7)))
-		for vgroup, end := range e.a.node.WALEnds(db) {
-			if err := e.a.node.TruncateWAL(db, vgroup, end); err != nil {
-				e.Fatal(err)
-			}
-		}
+		e.loseWAL(e.a, db)
 		in.begin(core.StartRequest{ID: id})
 		failed := in.waitState(key, core.Failed)
 		if command := fmt.Sprintf("repair %s %s --gap", id, db); !strings.Contains(failed.Note, command) {
@@ -276,4 +273,21 @@ func TestGapIsRepaired(t *testing.T) {
 			e.Errorf("a gap that is not there was repaired: %+v", d)
 		}
 	})
+}
+
+// loseWAL takes all WAL of a database away. A real server closes a file of it with
+// one flush, and drops it with the next if it is older than it need be.
+func (e *env) loseWAL(s *side, db string) {
+	e.Helper()
+	if s.node != nil {
+		for vgroup, end := range s.node.WALEnds(db) {
+			if err := s.node.TruncateWAL(db, vgroup, end); err != nil {
+				e.Fatal(err)
+			}
+		}
+		return
+	}
+	e.exec(s, "alter database "+db+" wal_retention_period 1", "flush database "+db)
+	time.Sleep(2 * time.Second)
+	e.exec(s, "flush database "+db)
 }

@@ -146,18 +146,19 @@ var slowSums = embedded.Fault{
 	Match: func(r embedded.Request) bool { return strings.Contains(r.SQL, "count(*)") },
 }
 
-// TestALateWriteIsFoundAndMended: a sink that stalls applies a message when it has
-// been given up, written again and followed by a newer one. Nothing can keep it
+// TestALateWriteIsFoundAndMended: a message arrives at the sink when it has been
+// given up, written again and followed by a newer one. Nothing can keep it
 // from bringing the old value back; a verify finds it, and a repair mends it.
 func TestALateWriteIsFoundAndMended(t *testing.T) {
-	scenario(t, options{embedded: "a real server does not stall when it is told to"}, func(e *env) {
-		e.patient = 500 * time.Millisecond
+	scenario(t, options{}, func(e *env) {
+		e.patient = 2 * time.Second
+		line := e.startProxy(e.b)
 		in, id, db := filled(e)
 		at := int64(loadEpoch + 5)
 		value := func() any {
 			return e.query(e.b, fmt.Sprintf("select note from %s.t0 where ts = %d", db, at))[0][0]
 		}
-		e.b.node.Faults().Add(embedded.Fault{Action: "write_raw", Database: db, Delay: 8 * time.Second, Count: 1})
+		line.arm(strike{at: func(f frame) bool { return f.up && f.action == "write_raw" }, hold: 8 * time.Second})
 		for _, v := range []string{"late", "newer"} {
 			e.exec(e.a, fmt.Sprintf("insert into %s.t0 values(%d,5,'%s')", db, at, v))
 			in.caughtUp(id)
