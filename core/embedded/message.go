@@ -20,8 +20,10 @@ func encodeDataMessage(from, to int64, entries []*entry) (kind uint16, payload [
 	e.u8(0x11)
 	e.i64(to)
 	e.i32(int32(blocks))
-	e.u8(1) // with table names
-	e.u8(1) // with schemas
+	if blocks > 0 {
+		e.u8(1) // with table names
+		e.u8(1) // with schemas
+	}
 	for _, en := range entries {
 		e.raw(en.data)
 	}
@@ -55,7 +57,9 @@ func decodeDataMessage(kind uint16, payload []byte) (*dataMessage, error) {
 	}
 	d.take(int(d.i32()))
 	n := d.i32()
-	d.i16()
+	if n > 0 {
+		d.i16()
+	}
 	m := &dataMessage{}
 	for i := int32(0); i < n && d.err == nil; i++ {
 		before := d.b

@@ -70,7 +70,9 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 func (s *session) coming(db *database, m *dataMessage) (map[string]*stable, error) {
 	coming := map[string]*stable{}
 	for _, c := range m.creates {
-		if _, known := s.ids()[c.name]; known && s.n.version.keepsTableIDs() && db.tables[c.name] != nil {
+		_, known := s.ids()[c.name]
+		rows := slices.ContainsFunc(m.blocks, func(b rawTableBlock) bool { return b.table == c.name })
+		if known && rows && s.n.version.keepsTableIDs() && db.tables[c.name] != nil {
 			// The request then holds the source's id of the super table.
 			return nil, failure(codeOtherSuper, "Table already exists in other stables")
 		}
