@@ -92,12 +92,13 @@ func onServers(t *testing.T, o options, f func(e *env)) {
 	case o.restarts && os.Getenv("TDREPLICA_TEST_CTL") == "":
 		t.Skip("TDREPLICA_TEST_CTL names no command that restarts the servers")
 	}
+	// Given back when everything is cleaned up: that needs the servers, too.
 	if o.restarts {
 		realServers.Lock()
-		defer realServers.Unlock()
+		t.Cleanup(realServers.Unlock)
 	} else {
 		realServers.RLock()
-		defer realServers.RUnlock()
+		t.Cleanup(realServers.RUnlock)
 	}
 	e := &env{T: t, real: true, opts: o}
 	e.a, e.b = e.realSide("a", a), e.realSide("b", b)
