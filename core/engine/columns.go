@@ -24,6 +24,9 @@ import (
 const (
 	fitFor          = time.Second
 	describedAtOnce = 20
+	// spareOwners is how many super tables and normal tables are remembered at least
+	// before those are forgotten that are not there any more.
+	spareOwners = 1_000
 )
 
 // fits is what a worker knows of the columns of its sink's super tables and normal
@@ -31,6 +34,7 @@ const (
 type fits struct {
 	owners  []string // super tables and normal tables; the first is none
 	numbers map[string]int32
+	room    int // for owners, before it is looked which are still needed
 	good    map[fit]bool
 	since   time.Time // when good was empty
 	shape   int64     // of the pump, then
@@ -50,7 +54,7 @@ type wish struct {
 }
 
 func newFits() fits {
-	return fits{owners: []string{""}, numbers: map[string]int32{}, good: map[fit]bool{}}
+	return fits{owners: []string{""}, numbers: map[string]int32{}, room: spareOwners, good: map[fit]bool{}}
 }
 
 // owner is the number of a table that has columns of its own.
@@ -63,10 +67,28 @@ func (f *fits) owner(name string) int32 {
 	return n
 }
 
+// forgetOwners gives new numbers to those that tables belong to which are known.
+func (s *sinkTables) forgetOwners() {
+	old := s.owners
+	s.fits = newFits()
+	for key, t := range s.known {
+		if t.stale || t.owner == 0 {
+			t.owner = 0 // it is looked up anew
+		} else {
+			t.owner = s.owner(old[t.owner])
+		}
+		s.known[key] = t
+	}
+	s.room = 2*len(s.owners) + spareOwners
+}
+
 // begin is called for each message, with the number of changes of schema that the
 // pump has carried out so far.
 func (l *landing) begin(now time.Time, shape int64) {
 	l.next, l.wanted = l.next[:0], l.wanted[:0]
+	if len(l.owners) > l.room {
+		l.forgetOwners()
+	}
 	long := max(1, len(l.good)/describedAtOnce)
 	if shape != l.shape || now.Sub(l.fits.since) >= time.Duration(long)*fitFor {
 		clear(l.good)

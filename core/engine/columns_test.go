@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -33,5 +34,37 @@ func TestColumnsAreLookedAtAgain(t *testing.T) {
 				t.Errorf("%d are still believed, want %d", len(l.good), c.want)
 			}
 		})
+	}
+}
+
+// TestOwnersThatAreGoneAreForgotten makes and drops normal tables without end: what is
+// remembered of their names stays bounded, and what is known of those that stay is kept.
+func TestOwnersThatAreGoneAreForgotten(t *testing.T) {
+	l, at := newLanding(trusting), time.Unix(1000, 0)
+	know := func(name, owner string) {
+		l.known[l.key([]byte(name))] = landed{uid: 1, owner: l.owner(owner)}
+	}
+	for i := range 500 {
+		know(fmt.Sprint("child ", i), "st")
+		know(fmt.Sprint("stays ", i), fmt.Sprint("stays ", i))
+	}
+	for i := range 20 * spareOwners {
+		name := fmt.Sprint("gone ", i)
+		l.begin(at, 0)
+		know(name, name)
+		l.doubt(name)
+		if len(l.owners) > 3*spareOwners || len(l.numbers) != len(l.owners)-1 {
+			t.Fatalf("%d owners are remembered, %d by name", len(l.owners), len(l.numbers))
+		}
+	}
+	for i := range 500 {
+		child, _ := l.table(fmt.Sprint("child ", i))
+		plain, _ := l.table(fmt.Sprint("stays ", i))
+		if l.owners[child.owner] != "st" || l.owners[plain.owner] != fmt.Sprint("stays ", i) {
+			t.Fatalf("%d: %q and %q own them", i, l.owners[child.owner], l.owners[plain.owner])
+		}
+	}
+	if gone, known := l.table("gone 0"); !known || gone.owner != 0 {
+		t.Errorf("a table that is gone has owner %d", gone.owner)
 	}
 }
