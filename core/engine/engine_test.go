@@ -41,9 +41,10 @@ func TestCopiesCommitsAndRests(t *testing.T) {
 			t.Errorf("vgroup %d came out of order: %v", vg+2, mine)
 		}
 	}
-	await(t, "diff rests at 0", func() bool {
+	await(t, "diff rests at 0, and all of it is committed", func() bool {
 		task := i.task(t, id, "power")
-		return task.Diff == 0 && task.Phase == core.CaughtUp && task.Totals.Commits > 0
+		behind := func(v core.Vgroup) bool { return v.Committed < v.Latest }
+		return len(task.Vgroups) == 2 && task.Diff == 0 && task.Phase == core.CaughtUp && !slices.ContainsFunc(task.Vgroups, behind)
 	})
 	commits := i.task(t, id, "power").Totals.Commits
 	time.Sleep(400 * time.Millisecond) // nothing may happen: there is no condition to wait for
