@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
+	"slices"
 
 	"tdreplica/core"
 )
@@ -67,6 +68,51 @@ func (b *Block) Parts(size int) iter.Seq[*Block] {
 			}
 		}
 	}
+}
+
+// Gathered joins the blocks of each table, so that fewer have to be written one by
+// one. Only what comes in the order of time is joined, in the same columns: of two
+// rows of one time in a block nothing says which one a writer keeps.
+func Gathered(blocks []Block) []Block {
+	var groups [][]Block
+	newest := map[string]int{}
+	for _, b := range blocks {
+		if i, ok := newest[b.Table]; ok && b.follows(&groups[i][len(groups[i])-1]) {
+			groups[i] = append(groups[i], b)
+			continue
+		}
+		newest[b.Table] = len(groups)
+		groups = append(groups, []Block{b})
+	}
+	out := make([]Block, len(groups))
+	for i, g := range groups {
+		out[i] = Join(g)
+	}
+	return out
+}
+
+// follows reports whether all rows of a block are later than those of another one
+// that has the same columns.
+func (b *Block) follows(before *Block) bool {
+	same := func(x, y ColumnData) bool { return x.Column == y.Column && x.stored == y.stored }
+	_, end, ascends := before.span()
+	start, _, goesOn := b.span()
+	return ascends && goesOn && end < start && b.Precision == before.Precision && slices.EqualFunc(before.Columns, b.Columns, same)
+}
+
+// span is the times of the first and the last row, and whether they only ascend.
+func (b *Block) span() (first, last int64, ascends bool) {
+	for row := range b.Rows {
+		at, ok := b.Time(row)
+		if !ok || row > 0 && at <= last {
+			return 0, 0, false
+		}
+		if row == 0 {
+			first = at
+		}
+		last = at
+	}
+	return first, last, b.Rows > 0
 }
 
 // part is the column's rows from one on, which must be a multiple of eight.

@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"encoding/binary"
 	"fmt"
 	"reflect"
 	"testing"
@@ -68,5 +69,34 @@ func TestEncodeTouch(t *testing.T) {
 	}
 	if fmt.Sprint(got) != "[a(ts) 0 b(t) 0 st(ts) 1]" {
 		t.Error(got)
+	}
+}
+
+// at is rows of a table with nothing but their times.
+func at(table, column string, times ...int64) Block {
+	b := onlyTime(TimeColumn{table, column}, len(times))
+	for i, v := range times {
+		binary.LittleEndian.PutUint64(b.Columns[0].Data[8*i:], uint64(v))
+	}
+	return b
+}
+
+// TestGathered joins what is in the order of time, and leaves apart what a writer
+// could not tell the newer one of, and what has other columns.
+func TestGathered(t *testing.T) {
+	got := ""
+	for _, b := range Gathered([]Block{
+		at("a", "ts", 1), at("b", "ts", 1), at("a", "ts", 2, 4), at("b", "ts", 1), at("a", "ts", 5),
+		at("a", "ts", 5), at("b", "t", 9), at("a", "ts", 7, 6), at("a", "ts", 8), at("a", "ts"), at("b", "t", 10),
+	}) {
+		got += fmt.Sprintf("%s(%s)", b.Table, b.Columns[0].Name)
+		for row := range b.Rows {
+			v, _ := b.Time(row)
+			got += fmt.Sprint(" ", v)
+		}
+		got += "; "
+	}
+	if want := "a(ts) 1 2 4 5; b(ts) 1; b(ts) 1; a(ts) 5; b(t) 9 10; a(ts) 7 6; a(ts) 8; a(ts); "; got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

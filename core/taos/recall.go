@@ -276,8 +276,8 @@ func (k *sink) writeApart(ctx context.Context, m *core.Message) error {
 	if err := k.createTables(ctx, m, created); err != nil {
 		return err
 	}
-	for i := range blocks {
-		for part := range blocks[i].Parts(1 << 20) {
+	for _, b := range raw.Gathered(blocks) {
+		for part := range b.Parts(1 << 20) {
 			if err := k.writeBlock(ctx, part); err != nil {
 				return err
 			}
