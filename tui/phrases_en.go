@@ -200,6 +200,7 @@ func init() {
 		"raw rows are not read any more",
 		"raw rows are not read",
 		"its consumer group is shared",
+		"{1} is written to at the same sink, and rows of one database may get into the other",
 		"tables at the sink were made or changed by SQL",
 		"a table at the sink was made or changed by SQL",
 		"the sink's database was not empty when replication began",

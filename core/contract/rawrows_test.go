@@ -104,7 +104,7 @@ func TestRawRowsOfOldServers(t *testing.T) {
 // TestRawRowsRefused asks for raw rows where they would be wrong.
 func TestRawRowsRefused(t *testing.T) {
 	t.Parallel()
-	for name, f := range map[string]func(*env){"two ways": rawTwoWays, "not empty": rawNotEmpty, "by the sink": rawBySink} {
+	for name, f := range map[string]func(*env){"two ways": rawTwoWays, "not empty": rawNotEmpty, "by the sink": rawBySink, "another database": rawBeside} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, options{}, func(e *env) {
 				if !e.rawVersions() {
@@ -145,6 +145,30 @@ func rawTwoWays(e *env) {
 		return t.State == core.Running && !t.RawRows, describeTask(t)
 	})
 	in.readsRaw(id, one, false, "reads the database at the sink")
+}
+
+// rawBeside gives the replica a second database, whose tables have the same names.
+func rawBeside(e *env) {
+	one, two := e.create(database{}, e.a, e.b), e.create(database{}, e.a, e.b)
+	e.exec(e.a, loadSchema(one), loadSchema(two))
+	in := e.runInstance()
+	id := in.raw(one, e.a, e.b)
+	e.exec(e.a, fmt.Sprintf("create table %s.t0 using %s.meters tags(1)", one, one),
+		fmt.Sprintf("insert into %s.t0(ts,n) values(%d,1)", one, int64(loadEpoch)))
+	in.caughtUp(id)
+	in.readsRaw(id, one, true, "")
+	in.begin(core.StartRequest{ID: id, Databases: []string{two}})
+	e.waitUntil("the task reads raw rows no more", func() (bool, string) {
+		snap, err := in.Snapshot(e.Context())
+		if err != nil {
+			return false, err.Error()
+		}
+		t := snap.Task(core.TaskKey{Replica: id, Database: one})
+		return t.State == core.Running && !t.RawRows, describeTask(t)
+	})
+	for db, other := range map[string]string{one: two, two: one} {
+		in.readsRaw(id, db, false, id+"/"+other+" is written to at the same sink")
+	}
 }
 
 func rawNotEmpty(e *env) {

@@ -41,6 +41,37 @@ func (e *Engine) rawRefusal(id, source, sink string) string {
 	return ""
 }
 
+// rawRefusal says why a task cannot read raw rows as long as others are there. An
+// adapter that is not made to look tables up, which takes their names, may write rows
+// to another database (docs/correctness.md, "Sinks that write to another database").
+func (t *task) rawRefusal(pl *plan) string {
+	if why := t.e.rawRefusal(t.key.Replica, pl.sourceName, pl.sinkName); why != "" {
+		return why
+	}
+	if other := t.e.beside(t.key, pl.sinkName); other != "" {
+		return fmt.Sprintf("%s is written to at the same sink, and rows of one database may get into the other", other)
+	}
+	return ""
+}
+
+// beside is another task that writes to a sink; empty: there is none.
+func (e *Engine) beside(key core.TaskKey, sink string) (first string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for id, r := range e.replicas {
+		if r.rec.Sink != sink {
+			continue
+		}
+		for db := range r.tasks {
+			other := core.TaskKey{Replica: id, Database: db}
+			if name := other.String(); other != key && (first == "" || name < first) {
+				first = name
+			}
+		}
+	}
+	return first
+}
+
 // checkRaw refuses a replica that is to read raw rows and cannot, and one the
 // other way of such a replica.
 func (e *Engine) checkRaw(id, source, sink string, wants bool) error {
@@ -70,7 +101,7 @@ func (t *task) unfitForRaw(ctx context.Context, pl *plan) (string, error) {
 	t.mu.Lock()
 	plain, mended, began, pure := t.plain, t.rec.BySQL, t.rec.Group != "", t.rec.RawBorn
 	t.mu.Unlock()
-	switch why := t.e.rawRefusal(t.key.Replica, pl.sourceName, pl.sinkName); {
+	switch why := t.rawRefusal(pl); {
 	case plain != "":
 		return plain, nil
 	case why != "":
@@ -128,7 +159,7 @@ func (t *task) foreignTable(ctx context.Context, pl *plan) (string, error) {
 
 // oneWay looks now and then whether a task may still read raw rows.
 func (p *pump) oneWay(ctx context.Context) error {
-	why := p.t.e.rawRefusal(p.t.key.Replica, p.plan.sourceName, p.plan.sinkName)
+	why := p.t.rawRefusal(p.plan)
 	if why == "" {
 		var err error
 		if why, err = p.t.readAtSink(ctx, p.plan); err != nil {
