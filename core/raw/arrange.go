@@ -28,13 +28,14 @@ func (t NewTable) Paired(tags []core.Column) (NewTable, bool) {
 }
 
 // Arranged is a paired request with names and values in the order of the tags of the
-// super table that they are for. Those that it has not come last.
+// super table that they are for. If that one has not all of them they stay as they are:
+// a writer leaves the numbers of the others, and values must ascend by number.
 func (t NewTable) Arranged(tags []core.Column) NewTable {
 	if t.loose() {
 		return t
 	}
-	order, _ := t.order(tags)
-	if slices.IsSorted(order) {
+	order, known := t.order(tags)
+	if !known || slices.IsSorted(order) {
 		return t
 	}
 	t = t.rename(order)

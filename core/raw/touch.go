@@ -3,35 +3,66 @@ package raw
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"iter"
 	"slices"
 
 	"tdreplica/core"
 )
 
-// TimeColumn names a table and the column of its rows' time.
-type TimeColumn struct{ Table, Column string }
-
-// EncodeTouch builds a message of rows that names tables without a row of them,
-// and has one row, of the year 1970, of the last table. Tables among them that are
-// to be created come with their requests.
-func EncodeTouch(tables []TimeColumn, last TimeColumn, create []NewTable) (core.RawType, []byte) {
-	blocks := make([]Block, 0, len(tables)+1)
-	for _, t := range tables {
-		blocks = append(blocks, onlyTime(t, 0))
-	}
-	return EncodeRows(append(blocks, onlyTime(last, 1)), create)
+// Keyed is a table and the columns of its rows' key: their time, and another one where
+// the key is composite.
+type Keyed struct {
+	Table string
+	Key   []Column
 }
 
-// onlyTime is a block with rows at time 0 and no other column.
-func onlyTime(t TimeColumn, rows int) Block {
-	const width = 8
-	return Block{Table: t.Table, Rows: rows, Precision: "ms", Columns: []ColumnData{{
-		Column: Column{Name: t.Column, Type: Timestamp, Bytes: width, ID: 1},
-		Index:  make([]byte, (rows+7)/8),
-		Data:   make([]byte, rows*width),
-		stored: width,
-	}}}
+// ByTime is a table whose rows have no other key than their time.
+func ByTime(table, column string) Keyed {
+	return Keyed{table, []Column{{Name: column, Type: Timestamp, Bytes: 8, ID: 1}}}
+}
+
+// SchemaKey is the key among the columns of TableRef.Schema. An error wraps
+// ErrMalformed.
+func SchemaKey(schema []byte) ([]Column, error) {
+	r := &reader{b: schema}
+	cols, _ := r.schema()
+	if r.err == nil && len(cols) == 0 {
+		r.fail("rows without a column")
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("read the columns of rows: %w", r.err)
+	}
+	if len(cols) > 1 && cols[1].Flags&keyFlag != 0 {
+		return cols[:2], nil
+	}
+	return cols[:1], nil
+}
+
+// keyFlag marks the second column of a composite key.
+const keyFlag = 4
+
+// EncodeTouch builds a message of rows that names tables without a row of them,
+// and has one row of the last table, whose key is its time, at a time that every
+// server refuses. Tables among them that are to be created come with their requests.
+func EncodeTouch(tables []Keyed, last Keyed, create []NewTable) (core.RawType, []byte) {
+	blocks := make([]Block, 0, len(tables)+1)
+	for _, t := range tables {
+		blocks = append(blocks, onlyKey(t, 0))
+	}
+	row := onlyKey(last, 1)
+	binary.LittleEndian.PutUint64(row.Columns[0].Data, 1<<63) // the least of all
+	return EncodeRows(append(blocks, row), create)
+}
+
+// onlyKey is a block with the columns of a key; without rows, or with some of nothing
+// but a time, which is 0.
+func onlyKey(t Keyed, rows int) Block {
+	b := Block{Table: t.Table, Rows: rows, Precision: "ms"}
+	for _, c := range t.Key {
+		b.Columns = append(b.Columns, ColumnData{Column: c, Index: make([]byte, (rows+7)/8), Data: make([]byte, rows*c.Type.width()), stored: c.Bytes})
+	}
+	return b
 }
 
 // WithoutRequests is the payload of a core.RawMetadata message as one of
@@ -120,7 +151,12 @@ func (c *ColumnData) part(at, rows int) ColumnData {
 	out := *c
 	if !c.Type.variable() {
 		w := c.Type.width()
-		out.Index, out.Data = c.Index[at/8:(at+rows+7)/8], c.Data[at*w:(at+rows)*w]
+		out.Index = c.Index[at/8 : (at+rows+7)/8]
+		if len(c.Data) > 0 {
+			out.Data = c.Data[at*w : (at+rows)*w]
+		} else { // all of them are NULL, see value
+			out.Index, out.Data = bytes.Repeat([]byte{0xff}, len(out.Index)), make([]byte, rows*w)
+		}
 		return out
 	}
 	le := binary.LittleEndian

@@ -58,23 +58,35 @@ func TestWithoutRequests(t *testing.T) {
 }
 
 func TestEncodeTouch(t *testing.T) {
-	rawType, payload := EncodeTouch([]TimeColumn{{"a", "ts"}, {"b", "t"}}, TimeColumn{"st", "ts"}, nil)
+	columns := []Column{{Name: "t", Type: Timestamp, Bytes: 8, ID: 1}, {Name: "k", Type: VarChar, Flags: keyFlag, Bytes: 10, ID: 2}, {Name: "v", Type: Int, Bytes: 4, ID: 3}}
+	key, err := SchemaKey(appendSchema(nil, columns, 1))
+	if err != nil || len(key) != 2 {
+		t.Fatal(key, err)
+	}
+	if key, err := SchemaKey(appendSchema(nil, columns[2:], 1)); err != nil || len(key) != 1 {
+		t.Error(key, err)
+	}
+	if key, err := SchemaKey(appendSchema(nil, nil, 1)); err == nil {
+		t.Error(key, "of no columns")
+	}
+	rawType, payload := EncodeTouch([]Keyed{ByTime("a", "ts"), {"b", key}}, ByTime("st", "ts"), nil)
 	blocks, _, err := Rows(rawType, payload)
 	if err != nil || rawType != core.RawData {
 		t.Fatal(rawType, err)
 	}
 	var got []string
 	for _, b := range blocks {
-		got = append(got, fmt.Sprintf("%s(%s) %d", b.Table, b.Columns[0].Name, b.Rows))
+		last := b.Columns[len(b.Columns)-1]
+		got = append(got, fmt.Sprintf("%s(%s) %d", b.Table, last.Name, b.Rows))
 	}
-	if fmt.Sprint(got) != "[a(ts) 0 b(t) 0 st(ts) 1]" {
+	if fmt.Sprint(got) != "[a(ts) 0 b(k) 0 st(ts) 1]" {
 		t.Error(got)
 	}
 }
 
 // at is rows of a table with nothing but their times.
 func at(table, column string, times ...int64) Block {
-	b := onlyTime(TimeColumn{table, column}, len(times))
+	b := onlyKey(ByTime(table, column), len(times))
 	for i, v := range times {
 		binary.LittleEndian.PutUint64(b.Columns[0].Data[8*i:], uint64(v))
 	}

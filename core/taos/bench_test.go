@@ -116,11 +116,11 @@ func BenchmarkForward(b *testing.B) {
 
 // BenchmarkKnownTables is what each message of 64 tables costs that are known.
 func BenchmarkKnownTables(b *testing.B) {
-	var tables []raw.TimeColumn
+	var tables []raw.Keyed
 	for i := range 63 {
-		tables = append(tables, raw.TimeColumn{Table: fmt.Sprintf("meter_%d", i), Column: "ts"})
+		tables = append(tables, raw.ByTime(fmt.Sprintf("meter_%d", i), "ts"))
 	}
-	rawType, payload := raw.EncodeTouch(tables, raw.TimeColumn{Table: "meter_63", Column: "ts"}, nil)
+	rawType, payload := raw.EncodeTouch(tables, raw.ByTime("meter_63", "ts"), nil)
 	m := raw.Item{RawType: rawType, Payload: payload}.Message(nil)
 	var k sink
 	t, err := k.tables(m, false)

@@ -120,7 +120,7 @@ func classify(code int, text string, unknown core.Class) core.Class {
 
 // unknownOf is the class of unknown codes in reply to an action.
 func unknownOf(action string) core.Class {
-	if action == actionWriteRaw {
+	if action == actionWriteRaw || action == actionNameBlock {
 		return core.ClassData
 	}
 	return core.ClassReconnect

@@ -63,6 +63,11 @@ func TestCodes(t *testing.T) {
 	if got := classify(0x7abc, "", core.ClassData); got != core.ClassData {
 		t.Errorf("an unknown code is %s", got)
 	}
+	for _, action := range []string{actionWriteRaw, actionNameBlock} { // rows are never refused for ever in silence
+		if got := unknownOf(action); got != core.ClassData {
+			t.Errorf("an unknown code in reply to %s is %s", action, got)
+		}
+	}
 	for code := range hints {
 		if _, ok := classByCode[code]; !ok {
 			t.Errorf("0x%04X has a hint and no class", code)

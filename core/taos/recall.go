@@ -28,7 +28,7 @@ type recall struct {
 	recalls bool // the adapter's library does so
 	seed    maphash.Seed
 	known   map[uint64]struct{} // tables that were looked up, by a hash of their names
-	super   raw.TimeColumn      // a super table of the database; none: it has none
+	super   raw.Keyed           // a super table of the database; none: it has none
 	sought  bool                // super was asked for
 }
 
@@ -45,7 +45,12 @@ const (
 	codeOtherSuper = 0x061D
 	// maxRecalled bounds the tables that are remembered of one connection.
 	maxRecalled = 1_000_000
+	// supersTried bounds the super tables that are described to find one of use.
+	supersTried = 20
 )
+
+// goneCodes are what servers say of a table that was dropped while they looked.
+var goneCodes = []int{codeTableMissing, 0x0362, 0x0618, 0x061A}
 
 // way is how a message of rows must be written.
 type way int
@@ -59,7 +64,7 @@ const (
 // tables are those of a message that concern the library.
 type tables struct {
 	keys   map[uint64]bool // of their names
-	list   []raw.TimeColumn
+	list   []raw.Keyed
 	create []raw.NewTable // those of list that are to be created
 }
 
@@ -95,6 +100,7 @@ func (k *sink) touched(t *tables, err error) (way, error) {
 	case codeOf(err) == codeTableMissing || err != nil && core.ClassOf(err).Retryable():
 		return asItIs, err
 	}
+	k.sought = false // it may be a super table no more
 	return apart, nil
 }
 
@@ -209,15 +215,15 @@ func (k *sink) tables(m *core.Message, all bool) (t tables, err error) {
 		if listed := t.keys[key]; ref.Created && listed {
 			t.create = append(t.create, raw.NewTable{Name: string(ref.Name), Super: ref.Super, Record: ref.Record})
 		} else if !ref.Created && !listed {
-			names, bad := raw.SchemaNames(ref.Schema)
-			if bad != nil || len(names) == 0 {
+			columns, bad := raw.SchemaKey(ref.Schema)
+			if bad != nil {
 				return // such rows are refused
 			}
 			if t.keys == nil {
 				t.keys = map[uint64]bool{}
 			}
 			t.keys[key] = true
-			t.list = append(t.list, raw.TimeColumn{Table: string(ref.Name), Column: names[0]})
+			t.list = append(t.list, raw.Keyed{Table: string(ref.Name), Key: columns})
 		}
 	})
 	return t, err
@@ -232,38 +238,41 @@ func (k *sink) remember(keys map[uint64]bool) {
 	}
 }
 
-// findSuper asks for some super table of the database, unless one is known.
+// findSuper asks for some super table of the database, unless one is known. A row of
+// one with a composite key would need a value in it, so it looks for another.
 func (k *sink) findSuper(ctx context.Context, again bool) error {
 	if k.sought && !again {
 		return nil
 	}
 	op := fmt.Sprintf("look for a super table of database %q at %s", k.database, k.ep)
-	k.super = raw.TimeColumn{}
-	name, err := k.firstValue(ctx, op, "select stable_name from information_schema.ins_stables where db_name = "+QuoteString(k.database)+" limit 1")
+	k.super, k.sought = raw.Keyed{}, false
+	names, err := k.s.queryRows(ctx, op, fmt.Sprintf("select stable_name from information_schema.ins_stables where db_name = %s limit %d",
+		QuoteString(k.database), supersTried))
 	if err != nil {
 		return err
 	}
-	if name != "" {
-		column, err := k.firstValue(ctx, op, "describe "+qualified(k.database, name))
-		if err != nil && codeOf(err) != codeTableMissing {
+	k.sought = true
+	for row := 0; names != nil && row < names.Rows && k.super.Table == ""; row++ {
+		name, _ := names.Columns[0].Value(row)
+		columns, err := k.s.queryRows(ctx, op, "describe "+qualified(k.database, string(name)))
+		if slices.Contains(goneCodes, codeOf(err)) {
+			k.sought = false // it was dropped at this moment, and another may come
+			continue
+		}
+		if err != nil {
+			k.sought = false
 			return err
 		}
-		if column != "" {
-			k.super = raw.TimeColumn{Table: name, Column: column}
+		if columns == nil || columns.Rows < 2 || len(columns.Columns) < 4 {
+			continue
+		}
+		if note, _ := columns.Columns[3].Value(1); string(note) != "COMPOSITE KEY" {
+			first, _ := columns.Columns[0].Value(0)
+			k.super = raw.ByTime(string(name), string(first))
 		}
 	}
-	k.sought = true
+	k.sought = k.sought || k.super.Table != ""
 	return nil
-}
-
-// firstValue is the first value of a query's result; empty if it has no row.
-func (k *sink) firstValue(ctx context.Context, op, statement string) (string, error) {
-	b, err := k.s.queryRows(ctx, op, statement)
-	if err != nil || b == nil || b.Rows == 0 || len(b.Columns) == 0 {
-		return "", err
-	}
-	v, _ := b.Columns[0].Value(0)
-	return string(v), nil
 }
 
 // writeApart writes rows table by table, each by its name in this database, and

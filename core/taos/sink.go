@@ -40,9 +40,11 @@ func (k *sink) login(ctx context.Context) error {
 		Version string `json:"version"`
 	}
 	err := k.s.ask(ctx, op, "conn", args, k.opts.RequestTimeout, &reply)
-	if v, bad := core.ParseVersion(reply.Version); bad == nil {
-		k.recalls = v.AtLeast(recalling)
+	if err == nil && reply.Version == "" {
+		reply.Version, err = k.s.version(ctx) // older adapters tell it only to who asks
 	}
+	v, bad := core.ParseVersion(reply.Version)
+	k.recalls = bad != nil || v.AtLeast(recalling)
 	return err
 }
 
