@@ -123,6 +123,7 @@ func soakFaults(e *env, in *instance, length time.Duration, parts []*soakSide, f
 		e.control(sides[v.side], "kill", v.daemon)
 		pause(e.Context(), down)
 		e.start(sides[v.side], v.daemon)
+		e.start(sides[v.side], adapter) // it may have ended with its taosd, as nobody told it to
 	}
 }
 
