@@ -82,11 +82,7 @@ func WithoutRequests(payload []byte) ([]byte, error) {
 // Parts divides a block into ones of about so many bytes, of at least eight rows
 // each. They share its memory.
 func (b *Block) Parts(size int) iter.Seq[*Block] {
-	total := 1
-	for _, c := range b.Columns {
-		total += len(c.Index) + len(c.Data)
-	}
-	step := max(8, int(int64(b.Rows)*int64(size)/int64(total))&^7) // NULLs are told eight rows to the byte
+	step := max(8, int(int64(b.Rows)*int64(size)/int64(1+b.bytes()))&^7) // NULLs are told eight rows to the byte
 	return func(yield func(*Block) bool) {
 		for at := 0; at < b.Rows; at += step {
 			n := min(step, b.Rows-at)
@@ -101,25 +97,41 @@ func (b *Block) Parts(size int) iter.Seq[*Block] {
 	}
 }
 
-// Gathered joins the blocks of each table, so that fewer have to be written one by
-// one. Only what comes in the order of time is joined, in the same columns: of two
-// rows of one time in a block nothing says which one a writer keeps.
-func Gathered(blocks []Block) []Block {
-	var groups [][]Block
+// Gathered joins the blocks of each table, one after the other, so that fewer have to
+// be written. A block of about size bytes takes no more. Only what comes in the order
+// of time is joined, in the same columns: of two rows of one time in a block nothing
+// says which one a writer keeps.
+func Gathered(blocks []Block, size int) iter.Seq[Block] {
+	type group struct {
+		blocks []Block
+		bytes  int
+	}
+	var groups []group
 	newest := map[string]int{}
 	for _, b := range blocks {
-		if i, ok := newest[b.Table]; ok && b.follows(&groups[i][len(groups[i])-1]) {
-			groups[i] = append(groups[i], b)
-			continue
+		i, ok := newest[b.Table]
+		if !ok || groups[i].bytes >= size || !b.follows(&groups[i].blocks[len(groups[i].blocks)-1]) {
+			i = len(groups)
+			newest[b.Table], groups = i, append(groups, group{})
 		}
-		newest[b.Table] = len(groups)
-		groups = append(groups, []Block{b})
+		groups[i].blocks = append(groups[i].blocks, b)
+		groups[i].bytes += b.bytes()
 	}
-	out := make([]Block, len(groups))
-	for i, g := range groups {
-		out[i] = Join(g)
+	return func(yield func(Block) bool) {
+		for _, g := range groups {
+			if !yield(Join(g.blocks)) {
+				return
+			}
+		}
 	}
-	return out
+}
+
+// bytes is the size of all values.
+func (b *Block) bytes() (n int) {
+	for _, c := range b.Columns {
+		n += len(c.Index) + len(c.Data)
+	}
+	return n
 }
 
 // follows reports whether all rows of a block are later than those of another one

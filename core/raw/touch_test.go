@@ -97,10 +97,11 @@ func at(table, column string, times ...int64) Block {
 // could not tell the newer one of, and what has other columns.
 func TestGathered(t *testing.T) {
 	got := ""
-	for _, b := range Gathered([]Block{
+	blocks := []Block{
 		at("a", "ts", 1), at("b", "ts", 1), at("a", "ts", 2, 4), at("b", "ts", 1), at("a", "ts", 5),
 		at("a", "ts", 5), at("b", "t", 9), at("a", "ts", 7, 6), at("a", "ts", 8), at("a", "ts"), at("b", "t", 10),
-	}) {
+	}
+	for b := range Gathered(blocks, 1<<10) {
 		got += fmt.Sprintf("%s(%s)", b.Table, b.Columns[0].Name)
 		for row := range b.Rows {
 			v, _ := b.Time(row)
@@ -110,5 +111,12 @@ func TestGathered(t *testing.T) {
 	}
 	if want := "a(ts) 1 2 4 5; b(ts) 1; b(ts) 1; a(ts) 5; b(t) 9 10; a(ts) 7 6; a(ts) 8; a(ts); "; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	n := 0
+	for range Gathered(blocks, 1) {
+		n++
+	}
+	if n != len(blocks) {
+		t.Errorf("%d blocks came of %d that are full", n, len(blocks))
 	}
 }

@@ -275,8 +275,15 @@ func (k *sink) findSuper(ctx context.Context, again bool) error {
 	return nil
 }
 
-// writeApart writes rows table by table, each by its name in this database, and
-// never more than about a megabyte at once.
+const (
+	// partSize is about how many bytes of rows are written at once by a table's name.
+	partSize = 1 << 20
+	// enoughSize is from when on rows are worth a request of their own: they are not
+	// copied to be joined with more.
+	enoughSize = 64 << 10
+)
+
+// writeApart writes rows table by table, each by its name in this database.
 func (k *sink) writeApart(ctx context.Context, m *core.Message) error {
 	blocks, created, err := raw.Rows(m.RawType, m.Payload())
 	if err != nil {
@@ -285,8 +292,8 @@ func (k *sink) writeApart(ctx context.Context, m *core.Message) error {
 	if err := k.createTables(ctx, m, created); err != nil {
 		return err
 	}
-	for _, b := range raw.Gathered(blocks) {
-		for part := range b.Parts(1 << 20) {
+	for b := range raw.Gathered(blocks, enoughSize) {
+		for part := range b.Parts(partSize) {
 			if err := k.writeBlock(ctx, part); err != nil {
 				return err
 			}
