@@ -198,7 +198,7 @@ func (t *task) forgetNotes(vgroup int32, from int64) {
 		delete(t.rec.Rewinds, vgroup)
 	}
 	if from == core.Unknown {
-		t.tagged, t.missed = nil, nil // recognising what another member has read would leave out what is to be done about it
+		t.tagged, t.rec.Missed = nil, nil // recognising what another member has read would leave out what is to be done about it
 	}
 	t.notes++
 }

@@ -249,7 +249,7 @@ func (t *task) appliedBefore(meta *raw.Meta, m *core.Message) bool {
 	defer t.mu.Unlock()
 	mark := fingerprint(meta, m.Vgroup)
 	again := m.Offset <= t.reread[m.Vgroup] || slices.Contains(t.tagged, mark)
-	return again && !slices.Contains(t.missed, mark)
+	return again && !slices.Contains(t.rec.Missed, mark)
 }
 
 // noteMissed remembers a change of a table that the sink did not have, and
@@ -258,9 +258,12 @@ func (t *task) noteMissed(meta *raw.Meta, vgroup int32) bool {
 	mark := fingerprint(meta, vgroup)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	known := slices.Contains(t.missed, mark)
-	t.missed = appendPrint(t.missed, mark)
-	return !known
+	if slices.Contains(t.rec.Missed, mark) {
+		return false
+	}
+	t.rec.Missed = appendPrint(slices.Clone(t.rec.Missed), mark)
+	t.notes++
+	return true
 }
 
 // noteTagged remembers a change whose consequence is drawn.
@@ -268,7 +271,10 @@ func (t *task) noteTagged(meta *raw.Meta, vgroup int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mark := fingerprint(meta, vgroup)
-	t.missed = slices.DeleteFunc(t.missed, func(p uint64) bool { return p == mark })
+	if i := slices.Index(t.rec.Missed, mark); i >= 0 {
+		t.rec.Missed = slices.Delete(slices.Clone(t.rec.Missed), i, i+1)
+		t.notes++
+	}
 	t.tagged = appendPrint(t.tagged, mark)
 }
 
@@ -422,13 +428,27 @@ func (p *pump) base(a core.Assignment) {
 	case p.freshEnds != nil:
 		t.subscribed(a.Vgroup, a.Offset, max(a.Offset, t.meter.latest(a.Vgroup)))
 	default:
-		t.mu.Lock()
-		known := len(t.rec.Samples[a.Vgroup]) > 0
-		t.mu.Unlock()
-		if !known {
-			t.sampled(a.Vgroup, a.Offset, a.Offset)
-		}
+		t.resumed(a.Vgroup, a.Offset)
 	}
+}
+
+// resumed goes on with the samples of a group that was there before. What was read
+// beyond position, and not applied, is read again, and a change that was made since
+// keeps it back then.
+func (t *task) resumed(vgroup int32, position int64) {
+	t.mu.Lock()
+	list := slices.Clone(t.rec.Samples[vgroup])
+	t.mu.Unlock()
+	if len(list) == 0 {
+		t.sampled(vgroup, position, position)
+		return
+	}
+	for i := range list {
+		list[i].Position = min(list[i].Position, position)
+	}
+	t.mu.Lock()
+	t.rec.Samples[vgroup] = list
+	t.mu.Unlock()
 }
 
 // tagsMark is the instant of the deletes that announce, in front and behind,

@@ -8,6 +8,7 @@ import (
 
 	"tdreplica/config"
 	"tdreplica/core"
+	"tdreplica/core/raw"
 	"tdreplica/core/store"
 )
 
@@ -139,5 +140,49 @@ func TestATaskThatIsBehindKeepsItsGroup(t *testing.T) {
 		if warned := slices.Contains(tk.facts.warnings, mustCatchUp); warned != step.warned {
 			t.Errorf("at %d: warned %v", step.reached, warned)
 		}
+	}
+}
+
+// TestSamplesEndWhereReadingBeginsAgain reads up to 90 while the WAL ends at 100,
+// applies up to 60, and begins there anew. A change that is made then keeps back what
+// is read a second time.
+func TestSamplesEndWhereReadingBeginsAgain(t *testing.T) {
+	tk := lonelyTask(t)
+	p := newPump(tk)
+	p.plan = &plan{sourceVersion: core.Version{3, 3, 7, 5}}
+	p.base(core.Assignment{Vgroup: 2, Offset: 50, End: 55})
+	tk.sampled(2, 90, 100)
+	p.base(core.Assignment{Vgroup: 2, Offset: 60, End: 120})
+	for version, want := range map[int64]int64{70: 50, 110: 60, 130: 60} {
+		if from := tk.unspoiled(2, version); from != want {
+			t.Errorf("a change at %d leads back to %d, want %d", version, from, want)
+		}
+	}
+}
+
+// TestAMissedChangeFollowsAfterARestart meets a change of a table whose rows were kept
+// back, ends, and reads them again in another run: then the table is made, and the
+// change is not one that was applied before.
+func TestAMissedChangeFollowsAfterARestart(t *testing.T) {
+	tk := lonelyTask(t)
+	meta, m := &raw.Meta{Item: raw.Item{Payload: []byte("set tag g = 1")}}, &core.Message{Vgroup: 2, Offset: 40}
+	if !tk.noteMissed(meta, 2) || tk.noteMissed(meta, 2) {
+		t.Error("the same is news twice, or never")
+	}
+	if err := tk.e.persist([]*task{tk}); err != nil {
+		t.Fatal(err)
+	}
+	recs, err := tk.e.store.Tasks("maple")
+	if err != nil || len(recs) != 1 {
+		t.Fatal(recs, err)
+	}
+	next := newTask(tk.e, newReplica(store.Replica{}), recs[0])
+	next.reread = map[int32]int64{2: 50}
+	if next.appliedBefore(meta, m) {
+		t.Error("the change is left out")
+	}
+	next.noteTagged(meta, 2)
+	if !next.appliedBefore(meta, m) || len(next.rec.Missed) > 0 {
+		t.Errorf("applied, it is still to follow: %v", next.rec.Missed)
 	}
 }

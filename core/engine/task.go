@@ -63,13 +63,12 @@ type task struct {
 	notes, saved uint64
 	// reread is up to where vgroups had been applied that are read again.
 	reread map[int32]int64
-	// tagged are fingerprints of the last changes of tags that were read; missed
-	// are those of them whose table the sink did not have.
-	tagged, missed []uint64
-	scaling        scaling
-	conflicts      conflictLog
-	plain          string // why raw rows are not read any more; empty: they may be
-	hold           hold
+	// tagged are fingerprints of the last changes of tags that were read.
+	tagged    []uint64
+	scaling   scaling
+	conflicts conflictLog
+	plain     string // why raw rows are not read any more; empty: they may be
+	hold      hold
 	// remade are tables that somebody dropped and that may be there again: old
 	// connections, and new ones that reuse what these have kept, may take one for
 	// the other.

@@ -62,6 +62,10 @@ type Task struct {
 	// changes that were announced and not seen yet.
 	Rewinds   map[int32]int64 `json:"rewinds,omitempty"`
 	Announced map[int32]int64 `json:"announced,omitempty"`
+	// Missed are changes of tags of tables that the sink did not have, by a hash of
+	// what they hold: they are to follow when the rows that make the table are read
+	// again.
+	Missed []uint64 `json:"missed,omitempty"`
 	// Renewed says that the task has made its consumer group anew, or was about to.
 	Renewed bool `json:"renewed,omitempty"`
 	// Shared are vgroups that were split from another one: the end of what they
