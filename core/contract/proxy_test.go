@@ -45,6 +45,7 @@ type frame struct {
 	up     bool         // from the client to the node
 	action string       // of a request, or of the one that this answers; empty for plain HTTP
 	raw    core.RawType // of a message that is fetched or written
+	body   []byte       // of a message that is written
 }
 
 // strike is a fault that waits for its frame. It happens once.
@@ -296,7 +297,7 @@ func readWebSocket(r *bufio.Reader) (whole []byte, head int, err error) {
 
 // frame tells what a frame is about. A reply is about the last request.
 func (l *link) frame(whole []byte, head int, up bool) frame {
-	body := bytes.Clone(whole[head:min(len(whole), head+64)])
+	body := bytes.Clone(whole[head:])
 	if whole[1]&0x80 != 0 {
 		for i := range body {
 			body[i] ^= whole[head-4+i%4]
@@ -322,7 +323,11 @@ func (l *link) frame(whole []byte, head int, up bool) frame {
 	} else if raw == 0 {
 		raw = l.raw
 	}
-	return frame{up: up, action: l.action, raw: raw}
+	f := frame{up: up, action: l.action, raw: raw}
+	if up && raw != 0 {
+		f.body = body
+	}
+	return f
 }
 
 // carry writes as the proxy's condition lets it. What is late is delivered, even

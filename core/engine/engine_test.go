@@ -70,6 +70,7 @@ func TestResumesAtTheCommit(t *testing.T) {
 	if got := strings.Join(w.appliedAt(west, "power"), ""); got != "abcd" {
 		t.Errorf("applied %q, want each once: a graceful stop commits what is applied", got)
 	}
+	await(t, "diff 0: there may be a commit behind the fourth", func() bool { return i.task(t, id, "power").Diff == 0 })
 	if _, err := i.Stop(context.Background(), core.TargetRequest{ID: id}); err != nil {
 		t.Fatal(err)
 	}
