@@ -33,6 +33,19 @@ func (in *instance) readsRaw(id, db string, want bool, why string) {
 	}
 }
 
+// turnsPlain waits until a task runs that has read raw rows, and reads none any more.
+func (in *instance) turnsPlain(id, db string) {
+	in.Helper()
+	in.waitUntil("the task reads raw rows no more", func() (bool, string) {
+		snap, err := in.Snapshot(in.Context())
+		if err != nil {
+			return false, err.Error()
+		}
+		t := snap.Task(core.TaskKey{Replica: id, Database: db})
+		return t.State == core.Running && !t.RawRows, describeTask(t)
+	})
+}
+
 // TestRawRows reads raw rows into an empty database, through changes of columns
 // in several vgroups, restarts and lost replies.
 func TestRawRows(t *testing.T) {
@@ -136,14 +149,7 @@ func rawTwoWays(e *env) {
 	})
 	refusal("raw_rows is not possible: replica "+back+" copies the other way", res, err)
 	// The first instance is not asked, and finds out.
-	e.waitUntil("the task reads raw rows no more", func() (bool, string) {
-		snap, err := in.Snapshot(e.Context())
-		if err != nil {
-			return false, err.Error()
-		}
-		t := snap.Task(core.TaskKey{Replica: id, Database: one})
-		return t.State == core.Running && !t.RawRows, describeTask(t)
-	})
+	in.turnsPlain(id, one)
 	in.readsRaw(id, one, false, "reads the database at the sink")
 }
 
@@ -158,14 +164,7 @@ func rawBeside(e *env) {
 	in.caughtUp(id)
 	in.readsRaw(id, one, true, "")
 	in.begin(core.StartRequest{ID: id, Databases: []string{two}})
-	e.waitUntil("the task reads raw rows no more", func() (bool, string) {
-		snap, err := in.Snapshot(e.Context())
-		if err != nil {
-			return false, err.Error()
-		}
-		t := snap.Task(core.TaskKey{Replica: id, Database: one})
-		return t.State == core.Running && !t.RawRows, describeTask(t)
-	})
+	in.turnsPlain(id, one)
 	for db, other := range map[string]string{one: two, two: one} {
 		in.readsRaw(id, db, false, id+"/"+other+" is written to at the same sink")
 	}
@@ -194,14 +193,7 @@ func rawBySink(e *env) {
 	l := e.startLoad(e.a, db, "t", 4)
 	l.catchesUp(e.b)
 	e.exec(e.b, "drop table "+db+".t1")
-	e.waitUntil("the task reads raw rows no more", func() (bool, string) {
-		snap, err := in.Snapshot(e.Context())
-		if err != nil {
-			return false, err.Error()
-		}
-		t := snap.Task(core.TaskKey{Replica: id, Database: db})
-		return t.State == core.Running && !t.RawRows, describeTask(t)
-	})
+	in.turnsPlain(id, db)
 	l.stop()
 	in.caughtUp(id)
 	in.readsRaw(id, db, false, "the sink refuses a message")
