@@ -437,18 +437,14 @@ func (p *pump) base(a core.Assignment) {
 // keeps it back then.
 func (t *task) resumed(vgroup int32, position int64) {
 	t.mu.Lock()
-	list := slices.Clone(t.rec.Samples[vgroup])
-	t.mu.Unlock()
-	if len(list) == 0 {
-		t.sampled(vgroup, position, position)
-		return
-	}
+	list := t.rec.Samples[vgroup]
 	for i := range list {
 		list[i].Position = min(list[i].Position, position)
 	}
-	t.mu.Lock()
-	t.rec.Samples[vgroup] = list
 	t.mu.Unlock()
+	if len(list) == 0 {
+		t.sampled(vgroup, position, position)
+	}
 }
 
 // tagsMark is the instant of the deletes that announce, in front and behind,

@@ -59,16 +59,21 @@ func Requests(t core.RawType, payload []byte) ([]NewTable, error) {
 	if t != core.RawMetadata {
 		return nil, nil
 	}
-	r := walk(t, payload, func(_ []byte, rest *reader) error {
-		rest.skipToName()
-		rest.blob()
-		return rest.err
-	})
+	r := passBlocks(t, payload)
 	created := r.requests(t)
 	if r.err != nil {
 		return nil, fmt.Errorf("find the tables that rows create: %w", r.err)
 	}
 	return created, nil
+}
+
+// passBlocks steps behind all blocks of a message.
+func passBlocks(t core.RawType, payload []byte) *reader {
+	return walk(t, payload, func(_ []byte, rest *reader) error {
+		rest.skipToName()
+		rest.blob()
+		return rest.err
+	})
 }
 
 // requests reads what follows the blocks of a message of rows.
@@ -183,16 +188,24 @@ func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 // SchemaNames are the names of the columns of TableRef.Schema. An error wraps
 // ErrMalformed.
 func SchemaNames(schema []byte) ([]string, error) {
-	r := &reader{b: schema}
-	cols, _ := r.schema()
-	if r.err != nil {
-		return nil, fmt.Errorf("read the columns of rows: %w", r.err)
+	cols, err := schemaColumns(schema)
+	if err != nil {
+		return nil, err
 	}
 	names := make([]string, len(cols))
 	for i, c := range cols {
 		names[i] = c.Name
 	}
 	return names, nil
+}
+
+func schemaColumns(schema []byte) ([]Column, error) {
+	r := &reader{b: schema}
+	cols, _ := r.schema()
+	if r.err != nil {
+		return nil, fmt.Errorf("read the columns of rows: %w", r.err)
+	}
+	return cols, nil
 }
 
 const dataVersion = 100

@@ -25,13 +25,12 @@ func ByTime(table, column string) Keyed {
 // SchemaKey is the key among the columns of TableRef.Schema. An error wraps
 // ErrMalformed.
 func SchemaKey(schema []byte) ([]Column, error) {
-	r := &reader{b: schema}
-	cols, _ := r.schema()
-	if r.err == nil && len(cols) == 0 {
-		r.fail("rows without a column")
+	cols, err := schemaColumns(schema)
+	if err != nil {
+		return nil, err
 	}
-	if r.err != nil {
-		return nil, fmt.Errorf("read the columns of rows: %w", r.err)
+	if len(cols) == 0 {
+		return nil, fmt.Errorf("read the columns of rows: %w: there is none", ErrMalformed)
 	}
 	if len(cols) > 1 && cols[1].Flags&keyFlag != 0 {
 		return cols[:2], nil
@@ -68,11 +67,7 @@ func onlyKey(t Keyed, rows int) Block {
 // WithoutRequests is the payload of a core.RawMetadata message as one of
 // core.RawData, without its requests to create tables. An error wraps ErrMalformed.
 func WithoutRequests(payload []byte) ([]byte, error) {
-	r := walk(core.RawMetadata, payload, func(_ []byte, rest *reader) error {
-		rest.skipToName()
-		rest.blob()
-		return rest.err
-	})
+	r := passBlocks(core.RawMetadata, payload)
 	if r.err != nil {
 		return nil, r.err
 	}

@@ -50,7 +50,7 @@ const (
 )
 
 // goneCodes are what servers say of a table that was dropped while they looked.
-var goneCodes = []int{codeTableMissing, 0x0362, 0x0618, 0x061A}
+var goneCodes = []int{codeTableMissing, codeTableGone, 0x0362, 0x061A}
 
 // way is how a message of rows must be written.
 type way int
