@@ -37,6 +37,9 @@ type Subscription struct {
 	// message can be fetched once: when that fails, the source must be opened
 	// anew.
 	RawRows bool
+	// ChangesOnly fetches no rows: messages of rows are handed out without their
+	// payload.
+	ChangesOnly bool
 	// MinRows is how many rows the source gathers for a message unless the WAL
 	// ends before; 0 is its own default of 4,096. Sources that cannot be told
 	// ignore it.

@@ -145,6 +145,7 @@ func (p *pump) flow(ctx context.Context) {
 	if p.members != nil {
 		defer p.keepMembers(ctx)()
 	}
+	defer p.scouting(ctx)()
 	var wg sync.WaitGroup
 	for _, w := range p.workers {
 		wg.Go(func() {
@@ -490,6 +491,7 @@ func (p *pump) awaitFree(ctx context.Context) (exists bool, err error) {
 			}
 		}
 		if !taken {
+			p.forgetScout(ctx, subs)
 			return exists, nil
 		}
 		if p.e.clock.Now().After(deadline) {

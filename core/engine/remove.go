@@ -191,14 +191,21 @@ func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group
 	if err != nil {
 		return err
 	}
-	other := ""
+	other, scout := "", false
 	for _, s := range subs {
 		switch {
+		case s.Group == scoutGroup(group):
+			scout = true
 		case s.Group != group:
 			other = s.Group
 		case shared && s.Consumer != "":
 			res.Kept = append(res.Kept, fmt.Sprintf("consumer group %s at %s: other instances share it", group, at))
 			return nil
+		}
+	}
+	if scout && !dry {
+		if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, scoutGroup(group)) }); err != nil {
+			return err
 		}
 	}
 	if !dry {

@@ -232,42 +232,6 @@ func (p *pump) joined(ctx context.Context) error {
 	return nil
 }
 
-// mayRenew reports whether a group that is to be made anew may be left for that.
-// A task that is behind is not: it would read again all that it has read since it
-// last did, again and again, and never come to the end. A shared group can only
-// be dropped by its only member, which must have come to all the changes that
-// others may have come to before it; until then no commit goes beyond what is to
-// be read again.
-func (p *pump) mayRenew(now time.Time) bool {
-	if p.members != nil {
-		if p.members.isAlone() && p.members.reads(p.plan.db.Vgroups) {
-			return true
-		}
-		p.putOff(now.Add(renewPatience))
-		p.t.drifted(mustBeAlone)
-		return false
-	}
-	if p.t.meter.near(now, time.Duration(p.lookPace.Load())) {
-		return true
-	}
-	p.putOff(now.Add(renewAfter))
-	if p.renewLate(now) {
-		p.t.drifted(mustCatchUp)
-	}
-	return false
-}
-
-// putOff has mayRenew asked again later.
-func (p *pump) putOff(until time.Time) {
-	p.mu.Lock()
-	p.renewAt = until
-	p.mu.Unlock()
-}
-
-// mustBeAlone and mustCatchUp warn of rows that are held back.
-const mustCatchUp = "tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew; that comes once this task has caught up"
-const mustBeAlone = "tags of child tables were set, and the source hands out no rows of them until the consumer group is made anew; that takes its only member; stop this replica's other instances until this warning goes"
-
 // owner takes what the server told of a vgroup's reading when it was asked. Where
 // another member owns it, it is all that is known of it, and may be late.
 func (m *meter) owner(s core.Subscription, owner string, mine bool, asked time.Time) {

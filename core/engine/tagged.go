@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
-	"maps"
 	"slices"
 	"time"
 
@@ -116,14 +115,24 @@ func (w *worker) takeTagsMark(meta *raw.Meta, m *core.Message) bool {
 	return true
 }
 
-// tagsWereSet plans to read a vgroup again. from is where, or Unknown.
+// tagsWereSet plans to read a vgroup again, unless a scout has. from is where, or
+// Unknown.
 func (w *worker) tagsWereSet(m *core.Message, from int64) {
-	t := w.p.t
-	if !w.p.plan.sourceVersion.AtLeast(tagsEndRows) || t.subscribedSince(m) {
+	if w.p.t.knewBefore(m) {
 		return
 	}
 	if from == core.Unknown {
-		from = t.unspoiled(m.Vgroup, w.before[m.Vgroup])
+		from = w.p.t.unspoiled(m.Vgroup, w.before[m.Vgroup])
+	}
+	w.p.tagsWereSet(m, from)
+}
+
+// tagsWereSet plans to read a vgroup again from there, unless the group was made
+// after the change.
+func (p *pump) tagsWereSet(m *core.Message, from int64) {
+	t := p.t
+	if !p.plan.sourceVersion.AtLeast(tagsEndRows) || t.subscribedSince(m) {
+		return
 	}
 	t.mu.Lock()
 	if at, ok := t.rec.Rewinds[m.Vgroup]; !ok || from < at {
@@ -132,7 +141,7 @@ func (w *worker) tagsWereSet(m *core.Message, from int64) {
 	}
 	t.mu.Unlock()
 	t.meter.owes(m.Vgroup, from)
-	w.p.renewSoon()
+	p.renewSoon()
 }
 
 func (t *task) tagsAnnounced(vgroup int32, from int64) {
@@ -294,128 +303,6 @@ func fingerprint(meta *raw.Meta, vgroup int32) uint64 {
 	h.Write(binary.LittleEndian.AppendUint32(nil, uint32(vgroup)))
 	h.Write(meta.Item.Payload)
 	return h.Sum64()
-}
-
-// renewSoon has the subscription made anew before long.
-func (p *pump) renewSoon() {
-	now := p.e.clock.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.renewAt.IsZero() {
-		p.renewAsked = now
-		p.renewAt = now.Add(renewAfter)
-		if soonest := p.t.renewed.Add(renewPace); soonest.After(p.renewAt) {
-			p.renewAt = soonest
-		}
-	}
-}
-
-// renewDue reports whether it is time for it.
-func (p *pump) renewDue(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.renewAt.IsZero() && !now.Before(p.renewAt)
-}
-
-// renewLate reports whether it has been put off for long enough to say so.
-func (p *pump) renewLate(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return now.Sub(p.renewAsked) >= renewTell
-}
-
-// renew drops the consumer group if that is due, and notes where the WALs end
-// if the group is about to be made. What it goes back to is on disk before.
-// Nobody is in the group, and everything that was read is applied.
-func (p *pump) renew(ctx context.Context, exists bool) error {
-	if !p.plan.sourceVersion.AtLeast(tagsEndRows) || exists && !p.t.renewal {
-		return nil
-	}
-	ends, known, err := p.plan.catalog.WALEnds(ctx, p.t.key.Database)
-	if err != nil {
-		return err
-	}
-	p.freshEnds = map[int32]int64{}
-	if known {
-		p.freshEnds = ends
-	}
-	if !p.t.renewal {
-		return nil
-	}
-	p.doing("make the subscription anew")
-	t := p.t
-	rewinds := t.rewindsOfAll()
-	t.goBack(rewinds)
-	t.mu.Lock()
-	t.rec.Renewed = true
-	t.mu.Unlock()
-	if err := t.e.persist([]*task{t}); err != nil {
-		return err
-	}
-	if err := p.plan.catalog.DropGroup(ctx, p.plan.topic, p.plan.group); hasCode(err, codeGroupInUse) {
-		// One that was ours, at an adapter that hangs: the server ends it some time.
-		return &core.Error{Class: core.ClassRetry, Op: "make the subscription anew", Err: err}
-	} else if err != nil {
-		return err
-	}
-	t.mu.Lock()
-	t.rec.Rewinds, t.urgent = nil, true
-	// They tell what the old group was read to. While the new one is read from
-	// further back, a change keeps back what they would call read.
-	t.rec.Samples = nil
-	t.mu.Unlock()
-	t.renewal, t.renewed, p.renewed = false, t.e.clock.Now(), true
-	t.say(core.LevelInfo, core.EventDDL, "tags of child tables were set: the subscription is made anew and %d vgroups are read again from before the change", len(rewinds))
-	return nil
-}
-
-// goBack goes back to earlier positions and keeps up to where was read before,
-// also if it had gone back and could not make the group anew.
-func (t *task) goBack(rewinds map[int32]int64) {
-	t.mu.Lock()
-	reread := map[int32]int64{}
-	maps.Copy(reread, t.reread)
-	t.mu.Unlock()
-	for vg, from := range rewinds {
-		reread[vg] = max(reread[vg], t.meter.rewind(vg, from))
-	}
-	t.mu.Lock()
-	t.reread = reread
-	t.mu.Unlock()
-}
-
-// rewindsOfAll is from where each vgroup must be read when the group is made
-// anew. Where no change of tags was read there may be one that was made and is
-// not read yet: it has kept back rows in front of it from the old group, and does
-// not concern the new one, so that nobody would go back for them when it is read.
-func (t *task) rewindsOfAll() map[int32]int64 {
-	t.mu.Lock()
-	rewinds := map[int32]int64{}
-	maps.Copy(rewinds, t.rec.Rewinds)
-	vgroups := slices.Collect(maps.Keys(t.rec.Samples))
-	t.mu.Unlock()
-	for _, vg := range vgroups {
-		at, known := t.meter.position(vg)
-		if _, there := rewinds[vg]; there || !known {
-			continue
-		}
-		if from := t.unspoiled(vg, at); from < at {
-			rewinds[vg] = from
-		}
-	}
-	return rewinds
-}
-
-// rewindsLeft reports whether a change of tags was read before the task ended,
-// and the subscription was not made anew.
-func (t *task) rewindsLeft() bool {
-	t.mu.Lock()
-	rewinds := maps.Clone(t.rec.Rewinds)
-	t.mu.Unlock()
-	for vg, from := range rewinds {
-		t.meter.owes(vg, from)
-	}
-	return len(rewinds) > 0
 }
 
 // base is the first sample of a vgroup that is about to be read.

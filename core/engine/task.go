@@ -74,11 +74,16 @@ type task struct {
 	// the other.
 	remade  map[string]bool
 	stuckAt map[int32]int64 // where vgroups gave nothing, last (see alive.go)
+	ahead   map[int32]int64 // up to where a scout knows the changes; nil: there is none
+	// won and spent are what new groups were worth since the task was last caught
+	// up, and the time that they took (see scout.go).
+	won, spent time.Duration
 
 	// Of the supervisor, and of the pump while there is one (see tagged.go).
 	renewal bool        // the consumer group is to be made anew
 	wide    atomic.Bool // rows are so wide that a message gets fewer of them
 	renewed time.Time   // when it was, last
+	scout   *scout      // see scout.go; nil: there is none
 }
 
 // facts are what the last preflight learned.
@@ -147,6 +152,7 @@ type stateFunc func(context.Context) stateFunc
 // supervise is the task's one goroutine of decisions.
 func (t *task) supervise(ctx context.Context) {
 	defer close(t.ended)
+	defer t.callBack()
 	for next := t.stopped; next != nil; {
 		next = t.survive(ctx, next)
 	}
@@ -254,6 +260,7 @@ func (t *task) stopping(p *pump, cancel context.CancelFunc) stateFunc {
 	if err := p.err; err != nil && !errors.Is(err, context.Canceled) && !inOrder(err) {
 		t.remember(err)
 	}
+	t.callBack()
 	want, _ := t.wanted()
 	if want.remove {
 		t.enter(core.Removing, "", core.Retry{})
@@ -265,6 +272,9 @@ func (t *task) stopping(p *pump, cancel context.CancelFunc) stateFunc {
 // after decides what follows a pump that ended by itself.
 func (t *task) after(p *pump) stateFunc {
 	err := p.err
+	if !inOrder(err) {
+		t.callBack()
+	}
 	switch {
 	case t.e.hard.Err() != nil:
 		return t.stopped

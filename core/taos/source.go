@@ -169,6 +169,11 @@ func (src *source) Poll(ctx context.Context, wait time.Duration) (*core.Message,
 			return nil, err
 		}
 	}
+	if kind := core.MessageKind(src.announced.MessageType); src.sub.ChangesOnly && kind != core.KindMeta {
+		m := &core.Message{Vgroup: src.announced.VgroupID, Kind: kind, ID: src.announced.MessageID, Offset: src.announced.Offset, ReadAt: time.Now()}
+		src.lastID, src.announced = m.ID, nil
+		return m, nil
+	}
 	m, err := src.fetch(ctx, src.announced)
 	if err != nil {
 		if core.MessageKind(src.announced.MessageType) == core.KindRaw {
