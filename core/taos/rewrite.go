@@ -20,21 +20,9 @@ const (
 	keptFrame       = 4 << 20 // the largest whose memory is used for the next block
 )
 
-// WriteBlocks writes rows column by name, one table after the other: columns of
-// the sink's tables that a block does not have stay as they are. The rows carry
-// the mark of replication as those of Write do. The tables must exist.
-//
-// It stops at the first error; the blocks before it are written, and writing all
-// of them again is safe. The error names the table.
-func (k *sink) WriteBlocks(ctx context.Context, blocks []raw.Block) error {
-	for i := range blocks {
-		if err := k.writeBlock(ctx, &blocks[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// writeBlock writes rows of one table column by name: columns of the sink's table
+// that the block does not have stay as they are. The rows carry the mark of
+// replication as those of Write do. The table must exist; an error names it.
 func (k *sink) writeBlock(ctx context.Context, b *raw.Block) error {
 	op := fmt.Sprintf("write rows of table %q to database %q at %s", b.Table, k.database, k.ep)
 	if b.Rows == 0 {

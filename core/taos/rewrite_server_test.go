@@ -235,8 +235,10 @@ func TestRealDelete(t *testing.T) {
 func TestRealRewrittenRows(t *testing.T) {
 	t.Run("table by table", func(t *testing.T) {
 		rewriteRows(t, func(p *pair, _ *core.Message, fit []raw.Block) {
-			if err := p.sink.WriteBlocks(t.Context(), fit); err != nil {
-				t.Fatal(err)
+			for i := range fit {
+				if err := p.sink.writeBlock(t.Context(), &fit[i]); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	})
