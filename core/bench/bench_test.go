@@ -21,12 +21,20 @@ import (
 func BenchmarkCeiling(b *testing.B) {
 	w := world{Databases: 1, Vgroups: 4, Batches: 1, Replay: 5000}
 	n := startNodes(b, w)
+	workers(b, n, w, 0) // first, for it makes the tables
 	b.Run("loop", func(b *testing.B) {
 		for b.Loop() {
 			drainLoop(b, n, w)
 		}
 	})
-	workers(b, n, w, 0)
+}
+
+// BenchmarkWorkers is the same with a sink that takes 5 ms for each write and no
+// core meanwhile: whether workers wait for one another where cores do not set the
+// limit.
+func BenchmarkWorkers(b *testing.B) {
+	w := world{Databases: 1, Vgroups: 4, Batches: 1, Replay: 400, SlowMS: 5}
+	workers(b, startNodes(b, w), w, 0)
 }
 
 // BenchmarkDrain is the same between embedded nodes, of which the sink

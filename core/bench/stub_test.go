@@ -25,8 +25,8 @@ import (
 const topic = "tdr_d0"
 
 // stub is an adapter in front of a node that does as little as one can: it hands
-// out one recorded message again and again and acknowledges writes unread. SQL
-// is the node's. It frames WebSocket messages by hand and copies no payload, so
+// out one recorded message again and again and acknowledges writes of its size
+// unread. All else is the node's. It frames WebSocket messages by hand and copies no payload, so
 // that what is measured against it is the replicator.
 type stub struct {
 	vgroups []int32
@@ -52,8 +52,18 @@ func (s *stub) serve(node string) (address string, err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", httputil.NewSingleHostReverseProxy(to))
-	mux.HandleFunc("/rest/tmq", s.converse)
-	mux.HandleFunc("/ws", s.converse)
+	mux.HandleFunc("/rest/tmq", func(w http.ResponseWriter, r *http.Request) { s.converse(w, r, nil) })
+	sockets := *to
+	sockets.Scheme = "ws"
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		behind, _, err := websocket.DefaultDialer.Dial(sockets.JoinPath("ws").String(), nil)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer behind.Close()
+		s.converse(w, r, behind)
+	})
 	go http.Serve(l, mux)
 	return "http://" + l.Addr().String(), nil
 }
@@ -67,15 +77,16 @@ type stubReader struct {
 	at     map[int32]int64
 	turn   int
 	lastID uint64
+	behind *websocket.Conn // to the node, of a writer
 }
 
-func (s *stub) converse(w http.ResponseWriter, r *http.Request) {
+func (s *stub) converse(w http.ResponseWriter, r *http.Request, behind *websocket.Conn) {
 	ws, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
 	if err != nil {
 		return
 	}
 	defer ws.Close()
-	c := &stubReader{s: s, conn: ws.NetConn(), in: bufio.NewReaderSize(ws.NetConn(), 256<<10), at: map[int32]int64{}}
+	c := &stubReader{s: s, conn: ws.NetConn(), in: bufio.NewReaderSize(ws.NetConn(), 256<<10), at: map[int32]int64{}, behind: behind}
 	defer c.leave()
 	for c.next() == nil {
 	}
@@ -89,15 +100,22 @@ func (c *stubReader) next() error {
 	}
 	switch op {
 	case websocket.TextMessage:
-		text := make([]byte, size)
-		if _, err := io.ReadFull(c.in, text); err != nil {
+		text, err := c.body(size, mask)
+		if err != nil {
 			return err
 		}
-		for i := range text {
-			text[i] ^= mask[i&3]
+		if c.behind != nil {
+			return c.passOn(op, text)
 		}
 		return c.request(text)
 	case websocket.BinaryMessage:
+		if final && size < len(c.s.payload) {
+			frame, err := c.body(size, mask)
+			if err != nil {
+				return err
+			}
+			return c.passOn(op, frame)
+		}
 		first, err := c.in.Peek(8)
 		if err != nil {
 			return err
@@ -123,6 +141,28 @@ func (c *stubReader) next() error {
 		return err
 	}
 	return io.EOF
+}
+
+// body reads the rest of a frame.
+func (c *stubReader) body(size int, mask [4]byte) ([]byte, error) {
+	b := make([]byte, size)
+	_, err := io.ReadFull(c.in, b)
+	for i := range b {
+		b[i] ^= mask[i&3]
+	}
+	return b, err
+}
+
+// passOn has the node answer.
+func (c *stubReader) passOn(op int, request []byte) error {
+	if err := c.behind.WriteMessage(op, request); err != nil {
+		return err
+	}
+	op, reply, err := c.behind.ReadMessage()
+	if err != nil {
+		return err
+	}
+	return c.send(op, reply)
 }
 
 // head reads the head of a frame.
