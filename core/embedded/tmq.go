@@ -327,6 +327,9 @@ func (a *subscribeArgs) autoCommit(v version, c *consumer) error {
 			return failure(codeAdapter, "strconv.ParseInt: parsing %q: invalid syntax", a.AutoInterval)
 		}
 	}
+	if v.commitsItself() {
+		on, interval = true, 5000 // the library's own; the adapter cannot tell it
+	}
 	if on {
 		c.autoCommit, c.autoAt = time.Duration(interval)*time.Millisecond, time.Now()
 	}

@@ -49,6 +49,7 @@ func (v version) decimals() bool       { return v.has(3, 3, 6, 0) }
 func (v version) blobs() bool          { return v.has(3, 3, 7, 0) }
 func (v version) tellsWALEnds() bool   { return v.has(3, 3, 7, 0) }  // v1_applied/committed in ins_vgroups
 func (v version) misleads() bool       { return !v.has(3, 3, 7, 0) } // raw rows may go to a table that came before, see mislead
+func (v version) commitsItself() bool  { return !v.has(3, 3, 7, 0) } // the library commits every 5 s, whatever it was told
 func (v version) recalls() bool        { return v.has(3, 3, 4, 0) }  // the library keeps what it knows of tables by connection
 func (v version) keepsTableIDs() bool  { return v.has(3, 3, 7, 0) }  // raw rows may go to a table that is gone, or another database's
 func (v version) silencesTagged() bool { return v.has(3, 3, 5, 0) }  // a table whose tag was set leaves every subscription

@@ -23,12 +23,18 @@ type plan struct {
 	shared               bool // the group may have members of other instances
 	latest               bool
 	holdWAL              bool
+	commitsItself        bool      // stored offsets may be in front of what is applied
 	catalog, sinkCatalog Catalog   // the pump closes them
 	sinkCreatedAt        time.Time // of the database
 	facts                facts
 	sourceVersion        core.Version
 	sinkVersion          core.Version
 }
+
+// toldCommits is the first version whose client library is known to commit only what
+// it is told to. That of 3.3.3.0 stores every five seconds the positions of all that
+// was polled, also with enable.auto.commit=false [M]; what is in between was not tried.
+var toldCommits = core.Version{3, 3, 7, 0}
 
 // preflight checks everything that must hold before the first byte moves, and
 // creates what may be created: the database at the sink, the topic.
@@ -86,6 +92,8 @@ func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) e
 	if pl.sinkVersion, err = core.ParseVersion(pl.facts.sinkVersion); err != nil {
 		return fmt.Errorf("read the version of %s: %w", pl.sinkName, err)
 	}
+	adapter, err := core.ParseVersion(source.Versions().Adapter)
+	pl.commitsItself = err != nil || !adapter.AtLeast(toldCommits)
 	if t.e.replicaRecord(t.replica).RawRows {
 		why, err := t.unfitForRaw(ctx, pl)
 		if err != nil {

@@ -186,10 +186,14 @@ func (w *worker) begin(ctx context.Context) error {
 		if err := w.p.t.inherit(w.p.plan, a, offset, w.p.gone); err != nil {
 			return err
 		}
-		if err := w.position(ctx, &a, offset); err != nil {
+		trusted := offset
+		if _, known := w.p.t.remembered(w.p.plan, a.Vgroup); known && w.p.plan.commitsItself {
+			trusted = core.Unknown // nobody knows who stored it, and whether it was applied
+		}
+		if err := w.position(ctx, &a, trusted); err != nil {
 			return err
 		}
-		pass, err := w.p.t.checkStart(w.p.plan, a, offset)
+		pass, err := w.p.t.checkStart(w.p.plan, a, trusted)
 		if err == nil && pass {
 			a.Offset = a.Begin
 			err = w.seek(ctx, a)
