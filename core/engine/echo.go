@@ -81,8 +81,10 @@ func (t *task) unsaved() (notes uint64, saved bool) {
 	return t.notes, t.saved == t.notes
 }
 
-// passedEchoes forgets the drops that a committed offset has passed.
+// passedEchoes forgets the drops that a committed offset has passed, if the vgroup
+// is not going to be read again from before them because tags were set.
 func (t *task) passedEchoes(vgroup int32, committed int64) {
+	committed = t.lowest(vgroup, committed)
 	t.keepEchoes(func(e store.Echo) bool {
 		return e.Vgroup != vgroup || e.Swallowed == 0 || e.Swallowed > committed
 	})

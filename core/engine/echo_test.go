@@ -81,3 +81,36 @@ func onDisk(t *rapid.T, st *store.Store) store.Task {
 	}
 	return recs[0]
 }
+
+// TestEchoesAreKeptForWhatIsReadAgain commits beyond an echoed drop, while a tag that
+// is set may lead back to between its announcement and the drop itself: read again
+// without its note it would be taken for a user's, and drop the origin's table.
+func TestEchoesAreKeptForWhatIsReadAgain(t *testing.T) {
+	for what, spoiled := range map[string]func(*task){
+		"a sample":        func(tk *task) { tk.sampled(2, 15, 16); tk.sampled(2, 40, 50) },
+		"a planned place": func(tk *task) { tk.rec.Rewinds = map[int32]int64{2: 15} },
+		"a place that was announced": func(tk *task) {
+			tk.sampled(2, 35, 36)
+			tk.tagsAnnounced(2, 15)
+		},
+	} {
+		tk := lonelyTask(t)
+		tk.expectEcho(&core.Message{Vgroup: 2, Offset: 10}, "d1", 9)
+		spoiled(tk)
+		if !tk.takeEcho(&core.Message{Vgroup: 2, Offset: 20}, "d1") {
+			t.Fatal("the announced drop is not taken for an echo")
+		}
+		tk.passedEchoes(2, 30)
+		tk.rereadEchoes(2, 15)
+		if !tk.takeEcho(&core.Message{Vgroup: 2, Offset: 20}, "d1") {
+			t.Errorf("%s leads back to 15, and the drop that is read again counts as a user's", what)
+		}
+	}
+	tk := lonelyTask(t)
+	tk.expectEcho(&core.Message{Vgroup: 2, Offset: 10}, "d1", 9)
+	tk.sampled(2, 25, 26)
+	tk.takeEcho(&core.Message{Vgroup: 2, Offset: 20}, "d1")
+	if tk.passedEchoes(2, 30); len(tk.rec.Echoes) > 0 {
+		t.Errorf("nothing leads back to before the drop, and its note is kept: %v", tk.rec.Echoes)
+	}
+}

@@ -241,6 +241,22 @@ func (t *task) unspoiled(vgroup int32, version int64) int64 {
 	return at
 }
 
+// lowest is the lowest position that a vgroup may have to go back to by what is
+// known of a change that comes, or was read; otherwise its position.
+func (t *task) lowest(vgroup int32, position int64) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if list := t.rec.Samples[vgroup]; len(list) > 0 {
+		position = min(position, list[0].Position)
+	}
+	for _, planned := range []map[int32]int64{t.rec.Rewinds, t.rec.Announced} {
+		if from, ok := planned[vgroup]; ok {
+			position = min(position, from)
+		}
+	}
+	return position
+}
+
 // subscribedSince reports whether the group was made after this message, which
 // therefore has done nothing to it.
 func (t *task) subscribedSince(m *core.Message) bool {
