@@ -69,3 +69,39 @@ func tagsSet(e *env, vgroups int) {
 	settled()
 	e.staysAtRest(db)
 }
+
+// TestHazardTagsSetOverAColumn has rows read again from before a column was dropped
+// and another one added under its name, which must not get their values.
+func TestHazardTagsSetOverAColumn(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{1, 2, 4, 8} {
+		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { tagsSetOverAColumn(e, n) })
+		})
+	}
+}
+
+func tagsSetOverAColumn(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	e.exec(e.a, fmt.Sprintf("create table %s.st(ts timestamp, v int, s varchar(8)) tags(g int)", db))
+	in := e.runInstance()
+	id := in.replicate(e.a, e.b, db)
+	write := func(row int, columns, values string) {
+		for c := range 6 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d) (ts,v%s) values(%d,%d%s)", db, c, db, c, columns, loadEpoch+row, row, values))
+		}
+	}
+	write(1, "", "")
+	in.caughtUp(id)
+	in.stopped(id, db)
+	write(2, ",s", ",'old'")
+	e.exec(e.a,
+		fmt.Sprintf("alter table %s.c1 set tag g = 7", db),
+		fmt.Sprintf("alter table %s.st drop column s", db),
+		fmt.Sprintf("alter table %s.st add column s varchar(8)", db))
+	write(3, ",s", ",'new'")
+	in.begin(core.StartRequest{ID: id})
+	in.caughtUp(id)
+	in.caughtUp(id)
+	e.equal(e.a, e.b, db)
+}

@@ -93,8 +93,11 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	if reshapes(meta) {
 		w.p.reshaped.Add(1)
 	}
-	if meta.Kind == raw.AlterSuperTable && meta.Super != nil && meta.Destroys() {
-		w.p.t.noteAltered(meta.Super)
+	if meta.Kind == raw.AlterSuperTable && meta.Super != nil {
+		if meta.Destroys() {
+			w.p.t.noteAltered(meta)
+		}
+		w.p.t.noteAdded(meta)
 	}
 	w.p.changes.applied(meta)
 	return true, nil

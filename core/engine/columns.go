@@ -115,7 +115,7 @@ func (w *worker) fitting(ctx context.Context) error {
 		if t.owner == 0 || l.good[f] {
 			continue
 		}
-		names, err := raw.SchemaNames(wish.schema)
+		cols, err := raw.SchemaColumns(wish.schema)
 		if err != nil {
 			return nil // as of rows that cannot be read
 		}
@@ -129,11 +129,17 @@ func (w *worker) fitting(ctx context.Context) error {
 		if here == nil {
 			continue
 		}
-		for _, name := range names {
-			if !slices.ContainsFunc(here.Columns, func(c core.Column) bool { return c.Name == name }) {
-				return &core.Error{Class: core.ClassData, Code: codeMisfit, Op: "write rows at " + w.p.plan.sinkName,
-					Text: fmt.Sprintf("table %s has no column %s there", here.Name, name)}
+		for _, c := range cols {
+			text := ""
+			switch {
+			case w.p.t.isAnother(here.Name, c):
+				text = fmt.Sprintf("column %s of %s is another one by now", c.Name, here.Name)
+			case !slices.ContainsFunc(here.Columns, func(h core.Column) bool { return h.Name == c.Name }):
+				text = fmt.Sprintf("table %s has no column %s there", here.Name, c.Name)
+			default:
+				continue
 			}
+			return &core.Error{Class: core.ClassData, Code: codeMisfit, Op: "write rows at " + w.p.plan.sinkName, Text: text}
 		}
 		l.good[f] = true
 	}

@@ -38,14 +38,50 @@ func (t *task) noteDropped(suid int64) {
 func (t *task) alteredBefore(s *raw.SuperTable) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Contains(t.rec.Altered, store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion})
+	return slices.ContainsFunc(t.rec.Altered, func(a store.Altered) bool {
+		return a.SUID == s.SUID && a.Columns == s.ColumnVersion && a.Tags == s.TagVersion
+	})
 }
 
-func (t *task) noteAltered(s *raw.SuperTable) {
+func (t *task) noteAltered(meta *raw.Meta) {
+	s := meta.Super
+	note := store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion}
+	if a := meta.Alter; a != nil && a.Change == raw.DropColumn && len(a.Fields) > 0 {
+		note.Table, note.Dropped = s.Name, a.Fields[0].Name
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rec.Altered = appendBounded(t.rec.Altered, store.Altered{SUID: s.SUID, Columns: s.ColumnVersion, Tags: s.TagVersion})
+	t.rec.Altered = appendBounded(t.rec.Altered, note)
 	t.notes++
+}
+
+// noteAdded takes note of columns that have the name of one that was dropped.
+func (t *task) noteAdded(meta *raw.Meta) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.rec.Altered {
+		a := &t.rec.Altered[i]
+		if a.SUID != meta.Super.SUID || a.Dropped == "" || meta.Super.ColumnVersion <= a.Columns {
+			continue
+		}
+		for _, c := range meta.Super.Columns {
+			if c.Name == a.Dropped && c.ID > a.Again {
+				a.Again = c.ID
+				t.notes++
+			}
+		}
+	}
+}
+
+// isAnother reports whether a column of rows was dropped from a super table since
+// they were written, and another one added under its name: the values of these rows
+// are gone at the source, too. A later column has a greater id.
+func (t *task) isAnother(table string, c raw.Column) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.ContainsFunc(t.rec.Altered, func(a store.Altered) bool {
+		return a.Again > c.ID && c.ID > 0 && a.Dropped == c.Name && a.Table == table && !slices.Contains(t.rec.Dropped, a.SUID)
+	})
 }
 
 // appendBounded forgets the oldest beyond maxDropped.

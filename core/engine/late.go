@@ -149,8 +149,14 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 			return raw.Block{}, false, err
 		}
 	}
+	owner := super
+	if t, known := w.landing.table(b.Table); known && t.owner != 0 {
+		owner = w.landing.owners[t.owner]
+	}
 	rows := *b
-	rows.Columns = slices.DeleteFunc(slices.Clone(b.Columns), func(c raw.ColumnData) bool { return replaced(c.Describe(), there, here) })
+	rows.Columns = slices.DeleteFunc(slices.Clone(b.Columns), func(c raw.ColumnData) bool {
+		return replaced(c.Describe(), there, here) || w.p.t.isAnother(owner, c.Column)
+	})
 	fit, left, err := rows.Fit(here.Columns)
 	if err != nil {
 		return raw.Block{}, false, refused(w.p, m, clash(db, b.Table, there, here, err))

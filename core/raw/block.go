@@ -156,7 +156,7 @@ func (s *Stat) count(h *blockHead) {
 // may share the message's memory.
 type TableRef struct {
 	Name    []byte
-	Schema  []byte // the rows' columns as they are encoded, see SchemaNames
+	Schema  []byte // the rows' columns as they are encoded, see SchemaColumns
 	Created bool   // asked to be created; Super is its super table, if it has one
 	Super   string
 	Record  []byte // of one to be created: its request, see NewTable
@@ -185,21 +185,8 @@ func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
 	return nil
 }
 
-// SchemaNames are the names of the columns of TableRef.Schema. An error wraps
-// ErrMalformed.
-func SchemaNames(schema []byte) ([]string, error) {
-	cols, err := schemaColumns(schema)
-	if err != nil {
-		return nil, err
-	}
-	names := make([]string, len(cols))
-	for i, c := range cols {
-		names[i] = c.Name
-	}
-	return names, nil
-}
-
-func schemaColumns(schema []byte) ([]Column, error) {
+// SchemaColumns are the columns of TableRef.Schema. An error wraps ErrMalformed.
+func SchemaColumns(schema []byte) ([]Column, error) {
 	r := &reader{b: schema}
 	cols, _ := r.schema()
 	if r.err != nil {

@@ -25,7 +25,7 @@ func ByTime(table, column string) Keyed {
 // SchemaKey is the key among the columns of TableRef.Schema. An error wraps
 // ErrMalformed.
 func SchemaKey(schema []byte) ([]Column, error) {
-	cols, err := schemaColumns(schema)
+	cols, err := SchemaColumns(schema)
 	if err != nil {
 		return nil, err
 	}

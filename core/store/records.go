@@ -81,11 +81,16 @@ type Sample struct {
 }
 
 // Altered is a change of a super table: its id at the source, and the versions
-// of its columns and tags after the change.
+// of its columns and tags after the change. Dropped is the column that it dropped
+// from the table of that name, and Again the id of the one that was added under
+// the same name since.
 type Altered struct {
-	SUID    int64 `json:"suid"`
-	Columns int32 `json:"columns"`
-	Tags    int32 `json:"tags"`
+	SUID    int64  `json:"suid"`
+	Columns int32  `json:"columns"`
+	Tags    int32  `json:"tags"`
+	Table   string `json:"table,omitempty"`
+	Dropped string `json:"dropped,omitempty"`
+	Again   int16  `json:"again,omitempty"`
 }
 
 // Echo is a drop that a source will hand out although replication made it.
