@@ -92,6 +92,7 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	}
 	if reshapes(meta) {
 		w.p.reshaped.Add(1)
+		w.p.mended.changed() // connections keep to the columns that they know
 	}
 	if meta.Kind == raw.AlterSuperTable && meta.Super != nil {
 		if meta.Destroys() {

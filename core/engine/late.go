@@ -34,10 +34,10 @@ func hasCode(err error, codes ...int) bool {
 	return false
 }
 
-// mended counts the changes that were made at the sink by SQL, and the drops. A
-// connection that was opened before keeps to the tables as it knows them: it
-// would leave out the values of new columns, and write to the dropped table
-// where another one was made under its name.
+// mended counts the changes of the sink's tables, and the drops. A connection that
+// was opened before keeps to the tables as it knows them: it would leave out the
+// values of new columns, also of one that has the name of a dropped one, and write
+// to the dropped table where another one was made under its name.
 type mended struct {
 	mu    sync.Mutex
 	count int
