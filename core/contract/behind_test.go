@@ -24,12 +24,12 @@ func tagsWhileBehind(e *env) {
 		limit    = 150000 // bytes a second: about five batches
 		setEvery = 8      // seconds
 		late     = 15     // seconds that rows of a table may be held back in any case
-		most     = 300    // seconds
+		most     = 600    // seconds
 	)
 	second := time.Second
 	if !e.real {
-		e.clock = newQuickClock(10)
-		second /= 10
+		e.clock = newQuickClock(3)
+		second /= 3
 	}
 	w := newBacklog(e)
 	in := e.newInstance(false)

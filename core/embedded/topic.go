@@ -325,7 +325,7 @@ func (c *consumer) commit(r *reading, offset int64, lose bool) bool {
 		}
 		r.vg.append(entry{kind: kindCommit})
 	}
-	return r.idle < 2
+	return r.idle < 2 || c.autoCommit > 0 // who commits besides is not to blame
 }
 
 func (c *consumer) reportPositions() {

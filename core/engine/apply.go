@@ -79,6 +79,9 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	w.p.ddl.Lock()
 	defer w.p.ddl.Unlock()
 	w.forgetDropped(meta)
+	if meta.Kind == raw.CreateSuperTable && meta.Super != nil {
+		w.p.t.forgetAdded(meta.Super)
+	}
 	switch w.p.changes.arrive(w.p.t, m.Vgroup, meta) {
 	case mustNot:
 		return false, plainError{"a change of a super table cannot wait any longer for all vgroups to come to it"}

@@ -83,9 +83,20 @@ func (c *copies) change(n int) {
 	}
 }
 
+// modelConnector opens nothing but model sinks.
+type modelConnector struct {
+	Connector
+	c *copies
+}
+
+func (m modelConnector) Sink(context.Context, core.Endpoint, string) (Sink, error) {
+	return modelSink{m.c}, nil
+}
+
 // begin makes everything anew.
 func (c *copies) begin(e *Engine) {
 	c.clock = &stoppedClock{time.Unix(1000, 0)}
+	e.connector = modelConnector{c: c} // a change of columns has the sink opened anew
 	t := newTask(e, newReplica(store.Replica{}), store.Task{})
 	c.pump = newPump(t)
 	c.pump.changes = newChanges(c.clock, func() {})

@@ -73,6 +73,19 @@ func (t *task) noteAdded(meta *raw.Meta) {
 	}
 }
 
+// forgetAdded takes note that a super table is made anew: its columns have ids of
+// their own. The drop in between may have been applied by another instance.
+func (t *task) forgetAdded(s *raw.SuperTable) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.rec.Altered {
+		if a := &t.rec.Altered[i]; a.Again != 0 && a.Table == s.Name && a.SUID != s.SUID {
+			a.Again = 0
+			t.notes++
+		}
+	}
+}
+
 // isAnother reports whether a column of rows was dropped from a super table since
 // they were written, and another one added under its name: the values of these rows
 // are gone at the source, too. A later column has a greater id.
