@@ -14,11 +14,7 @@ import (
 // under the same names must not be given rows of the old ones.
 func TestDestructiveDDLWaits(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { destructiveDDL(e, n) })
-		})
-	}
+	onVgroups(t, destructiveDDL)
 }
 
 func destructiveDDL(e *env, vgroups int) {

@@ -12,11 +12,7 @@ import (
 // change was replicated, on the other one too.
 func TestHazardTagsSet(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { tagsSet(e, n) })
-		})
-	}
+	onVgroups(t, tagsSet)
 }
 
 func tagsSet(e *env, vgroups int) {
@@ -74,11 +70,7 @@ func tagsSet(e *env, vgroups int) {
 // and another one added under its name, which must not get their values.
 func TestHazardTagsSetOverAColumn(t *testing.T) {
 	t.Parallel()
-	for _, n := range []int{1, 2, 4, 8} {
-		t.Run(fmt.Sprintf("%d vgroups", n), func(t *testing.T) {
-			scenario(t, options{}, func(e *env) { tagsSetOverAColumn(e, n) })
-		})
-	}
+	onVgroups(t, tagsSetOverAColumn)
 }
 
 func tagsSetOverAColumn(e *env, vgroups int) {

@@ -16,7 +16,7 @@ func (w *worker) watch(ctx context.Context, now time.Time, at map[int32]int64, m
 	if limit <= 0 {
 		return nil
 	}
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	if w.n == 0 && now.Sub(w.checked) >= limit {
 		w.checked = now

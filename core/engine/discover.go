@@ -166,7 +166,7 @@ func (e *Engine) endWith(r *replica, cancel context.CancelFunc) (over func()) {
 
 // look adds the databases that appeared.
 func (e *Engine) look(r *replica) error {
-	ctx, cancel := context.WithTimeout(e.hard, 2*e.cfg.Engine.RequestTimeout.Duration)
+	ctx, cancel := e.request(e.hard)
 	defer cancel()
 	defer e.endWith(r, cancel)()
 	rec := e.replicaRecord(r)

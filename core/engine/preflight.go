@@ -58,7 +58,7 @@ func (t *task) preflight(ctx context.Context) (*plan, error) {
 }
 
 func (t *task) check(ctx context.Context, pl *plan, sink Catalog, create bool) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*t.e.cfg.Engine.RequestTimeout.Duration)
+	ctx, cancel := t.e.request(ctx)
 	defer cancel()
 	source := pl.catalog
 	warnings, err := t.e.checkVersions(t.key.Replica, pl.sourceName, pl.sinkName, source.Versions(), sink.Versions())

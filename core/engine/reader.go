@@ -120,7 +120,7 @@ func (w *worker) openSource(ctx context.Context) (err error) {
 // dropped: begin goes back to where the group stands.
 func (w *worker) nudge(ctx context.Context) error {
 	w.nudged = true
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	if _, err := w.source.Poll(ctx, 100*time.Millisecond); err != nil && core.ClassOf(err) != core.ClassRetry {
 		return err
@@ -157,14 +157,14 @@ func (w *worker) position(ctx context.Context, a *core.Assignment, stored int64)
 
 // seek moves a vgroup to its offset in a.
 func (w *worker) seek(ctx context.Context, a core.Assignment) error {
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	return w.source.Seek(ctx, core.VgroupOffset{Vgroup: a.Vgroup, Offset: a.Offset})
 }
 
 // store makes an offset the group's.
 func (w *worker) store(ctx context.Context, at core.VgroupOffset) error {
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	return w.source.Commit(ctx, at)
 }
@@ -410,19 +410,19 @@ func (w *worker) failingFor() time.Duration {
 	return now.Sub(w.failing)
 }
 
-// request bounds one small request to the source.
-func (w *worker) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, 2*w.p.e.cfg.Engine.RequestTimeout.Duration)
+// request bounds one small request, or a few in a row.
+func (e *Engine) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, 2*e.cfg.Engine.RequestTimeout.Duration)
 }
 
 func (w *worker) assignment(ctx context.Context) ([]core.Assignment, error) {
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	return w.source.Assignment(ctx)
 }
 
 func (w *worker) offsets(ctx context.Context, ask func(context.Context, []int32) ([]core.VgroupOffset, error), vgroups []int32) (map[int32]int64, error) {
-	ctx, cancel := w.request(ctx)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	list, err := ask(ctx, vgroups)
 	if err != nil {

@@ -191,11 +191,11 @@ func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group
 	if err != nil {
 		return err
 	}
-	other, scout := "", false
+	other, groups := "", []string{group}
 	for _, s := range subs {
 		switch {
 		case s.Group == scoutGroup(group):
-			scout = true
+			groups = []string{s.Group, group}
 		case s.Group != group:
 			other = s.Group
 		case shared && s.Consumer != "":
@@ -203,14 +203,11 @@ func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group
 			return nil
 		}
 	}
-	if scout && !dry {
-		if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, scoutGroup(group)) }); err != nil {
-			return err
-		}
-	}
 	if !dry {
-		if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, group) }); err != nil {
-			return err
+		for _, g := range groups {
+			if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, g) }); err != nil {
+				return err
+			}
 		}
 	}
 	res.Deleted = append(res.Deleted, fmt.Sprintf("consumer group %s with its offsets at %s", group, at))

@@ -251,7 +251,7 @@ func (s *scout) open(ctx context.Context, pl *plan, client string) (err error) {
 }
 
 func (s *scout) assignment(ctx context.Context) ([]core.Assignment, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*s.t.e.cfg.Engine.RequestTimeout.Duration)
+	ctx, cancel := s.t.e.request(ctx)
 	defer cancel()
 	return s.source.Assignment(ctx)
 }

@@ -226,7 +226,7 @@ func (w *worker) attempt(ctx context.Context, m *core.Message) error {
 }
 
 func (w *worker) openSink(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*w.p.e.cfg.Engine.RequestTimeout.Duration)
+	ctx, cancel := w.p.e.request(ctx)
 	defer cancel()
 	sink, err := w.p.e.connector.Sink(ctx, w.p.plan.sink, w.p.t.key.Database)
 	if err != nil {
