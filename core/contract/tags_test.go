@@ -66,8 +66,9 @@ func tagsSet(e *env, vgroups int) {
 	e.staysAtRest(db)
 }
 
-// TestHazardTagsSetOverAColumn has rows read again from before a column was dropped
-// and another one added under its name, which must not get their values.
+// TestHazardTagsSetOverAColumn has rows and changes read again from before a column
+// was dropped and another one added under its name, which must not get their values
+// nor their length.
 func TestHazardTagsSetOverAColumn(t *testing.T) {
 	t.Parallel()
 	onVgroups(t, tagsSetOverAColumn)
@@ -89,6 +90,7 @@ func tagsSetOverAColumn(e *env, vgroups int) {
 	write(2, ",s", ",'old'")
 	e.exec(e.a,
 		fmt.Sprintf("alter table %s.c1 set tag g = 7", db),
+		fmt.Sprintf("alter table %s.st modify column s varchar(16)", db),
 		fmt.Sprintf("alter table %s.st drop column s", db),
 		fmt.Sprintf("alter table %s.st add column s varchar(8)", db))
 	write(3, ",s", ",'new'")

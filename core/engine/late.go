@@ -169,14 +169,15 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 }
 
 // replaced reports whether a column was dropped since and another one added
-// under its name: its values are gone at the source too.
+// under its name: its values are gone at the source too. A column becomes longer,
+// never shorter.
 func replaced(c core.Column, there, here *core.Table) bool {
 	if there == nil {
 		return false
 	}
 	now, atSource := find(there, c)
 	have, atSink := find(here, c)
-	return atSource && atSink && now.Type == have.Type && now.Type != c.Type
+	return atSource && atSink && now.Type == have.Type && !holds(there, c)
 }
 
 // wanted is a block's columns in a catalog's words.
@@ -268,11 +269,10 @@ func (w *worker) mend(ctx context.Context, name string, want, here, there *core.
 	missing := lacks(want, here)
 	var done []string
 	for _, c := range missing {
-		now, ok := find(there, c)
 		old, has := find(here, c)
 		var change func(context.Context, string, string, core.Column) error
 		switch {
-		case !ok || now.Type != c.Type || has && old.Type != c.Type:
+		case !holds(there, c) || has && old.Type != c.Type:
 			continue
 		case has:
 			change = sink.WidenColumn
@@ -302,11 +302,17 @@ func (w *worker) mend(ctx context.Context, name string, want, here, there *core.
 func lacks(want, here *core.Table) []core.Column {
 	var out []core.Column
 	for _, c := range slices.Concat(want.Columns, want.Tags) {
-		if have, ok := find(here, c); !ok || have.Type != c.Type || widens(c.Type) && have.Length < c.Length {
+		if !holds(here, c) {
 			out = append(out, c)
 		}
 	}
 	return out
+}
+
+// holds reports whether a table has a column or tag as it is wanted, or a longer one.
+func holds(t *core.Table, c core.Column) bool {
+	have, ok := find(t, c)
+	return ok && have.Type == c.Type && (!widens(c.Type) || have.Length >= c.Length)
 }
 
 // widens reports whether columns of a type can be made longer.
@@ -395,7 +401,7 @@ func (w *worker) afterSuper(ctx context.Context, super *raw.SuperTable, m *core.
 		return err
 	}
 	for _, c := range lacks(&want, here) {
-		if now, ok := find(there, c); ok && now.Type == c.Type {
+		if holds(there, c) {
 			return refused(w.p, m, clash(w.p.t.key.Database, super.Name, there, here, nil))
 		}
 	}
