@@ -76,6 +76,11 @@ type Endpoint struct {
 	Compression  bool   `json:"compression,omitempty"` // for a thin line
 }
 
+// HasCredentials reports whether an endpoint says who asks, apart from its URL.
+func (e Endpoint) HasCredentials() bool {
+	return e.User+e.Password+e.PasswordFile+e.PasswordEnv+e.Token+e.TokenFile != ""
+}
+
 // StartRequest creates a replica, extends one, or starts what is stopped.
 // Either ID or both Source and Sink are set. The same source and sink always
 // mean the same replica. Databases empty means all of them (for a new replica)

@@ -265,7 +265,11 @@ func (l *link) next(r *bufio.Reader, to io.Writer, up bool) error {
 	}
 	pause(l.p.closed, s.hold)
 	l.p.strike(s)
-	return l.carry(to, whole)
+	err = l.carry(to, whole)
+	// An adapter drops a request if the connection ends before it begins to carry it
+	// out. Who sent this one has given up, and the end may be waiting behind it.
+	pause(l.p.closed, s.hold/8)
+	return err
 }
 
 // readWebSocket reads one frame; head is how long its header is.

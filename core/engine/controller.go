@@ -59,11 +59,6 @@ func override(ep *core.Endpoint, given core.Endpoint) {
 	ep.Compression = ep.Compression || given.Compression
 }
 
-// hasCredentials reports whether an endpoint says who asks.
-func hasCredentials(ep core.Endpoint) bool {
-	return ep.User+ep.Password+ep.PasswordFile+ep.PasswordEnv+ep.Token+ep.TokenFile != ""
-}
-
 // unknown is the error for an id that no replica has; the caller holds e.mu.
 func (e *Engine) unknown(id string) error {
 	err := &core.UnknownReplicaError{ID: id}

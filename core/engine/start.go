@@ -78,10 +78,10 @@ func (e *Engine) subject(req core.StartRequest) (r *replica, rec store.Replica, 
 	}
 	if r = e.findPair(source.URL, sink.URL); r != nil {
 		rec = e.replicaRecord(r)
-		if hasCredentials(source) {
+		if source.HasCredentials() {
 			rec.SourceEndpoint = source
 		}
-		if hasCredentials(sink) {
+		if sink.HasCredentials() {
 			rec.SinkEndpoint = sink
 		}
 		return r, rec, true, nil
@@ -120,7 +120,7 @@ func (e *Engine) draft(source, sink core.Endpoint, from core.Origin) store.Repli
 func (e *Engine) databasesFor(ctx context.Context, r *replica, rec store.Replica, known bool, named []string, req core.StartRequest) ([]string, []string, error) {
 	// The whole pair named once more means: whatever there is by now.
 	again := len(named) == 0 && req.Source.URL != "" && rec.AllDatabases && !rec.NoNewDatabases
-	news := !known || again || hasCredentials(req.Source) || hasCredentials(req.Sink)
+	news := !known || again || req.Source.HasCredentials() || req.Sink.HasCredentials()
 	for _, name := range named {
 		news = news || isPattern(name) || !e.has(r, name)
 	}
@@ -148,7 +148,7 @@ func (e *Engine) databasesFor(ctx context.Context, r *replica, rec store.Replica
 		return nil, nil, err
 	}
 	for _, ep := range []core.Endpoint{rec.SourceEndpoint, rec.SinkEndpoint} {
-		if !hasCredentials(ep) {
+		if !ep.HasCredentials() {
 			warnings = append(warnings, "no credentials were given for "+ep.URL+": the vendor's default user and password are used")
 		}
 	}

@@ -150,19 +150,6 @@ func SplitBatch(payload []byte) ([]Item, error) {
 	return items, nil
 }
 
-// JoinBatch is the opposite of SplitBatch: one payload of type
-// core.RawBatchMeta that applies the items in order.
-func JoinBatch(items []Item) []byte {
-	dst := appendI32(nil, int32(len(items)))
-	var head [batchHead]byte
-	for _, it := range items {
-		rec := append(make([]byte, 0, batchHead+8+len(it.Payload)), head[:]...)
-		rec = append(rec, noOffset, byte(it.RawType), byte(it.RawType>>8))
-		dst = appendBlob(dst, appendBlob(rec, it.Payload))
-	}
-	return dst
-}
-
 // offset steps over an encoded offset: a WAL version, a place in a snapshot, or
 // nothing. The high half of its first byte is the encoding's version.
 func (r *reader) offset() {

@@ -32,7 +32,7 @@ func TestEveryRecordedMetaIsUnderstood(t *testing.T) {
 		if err != nil || len(items) != len(metas) {
 			t.Fatalf("%s: %d items, %v", f.step, len(items), err)
 		}
-		if !bytes.Equal(JoinBatch(items), f.payload) {
+		if !bytes.Equal(joinBatch(items), f.payload) {
 			t.Errorf("%s, %s: a batch that is split and joined differs", f.server, f.step)
 		}
 	}
@@ -188,4 +188,17 @@ func TestWhatDestroys(t *testing.T) {
 	if !find(t, "3.3.7.5", "drop super table", DropSuperTable).Destroys() || find(t, "3.3.7.5", "drop child table", DropTables).Destroys() {
 		t.Error("a dropped super table destroys, a dropped child does not")
 	}
+}
+
+// joinBatch is the opposite of SplitBatch: one payload of type
+// core.RawBatchMeta that applies the items in order.
+func joinBatch(items []Item) []byte {
+	dst := appendI32(nil, int32(len(items)))
+	var head [batchHead]byte
+	for _, it := range items {
+		rec := append(make([]byte, 0, batchHead+8+len(it.Payload)), head[:]...)
+		rec = append(rec, noOffset, byte(it.RawType), byte(it.RawType>>8))
+		dst = appendBlob(dst, appendBlob(rec, it.Payload))
+	}
+	return dst
 }

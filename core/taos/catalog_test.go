@@ -145,7 +145,7 @@ func TestRESTAnswers(t *testing.T) {
 				w.WriteHeader(c.status)
 				io.WriteString(w, c.body)
 			}
-			db, err := OpenDB(f.endpoint())
+			db, err := openDB(f.endpoint(), Options{}.withDefaults())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +176,7 @@ func TestPasswordFileIsReadAgain(t *testing.T) {
 		json.NewEncoder(w).Encode(result{})
 	}
 	write("old")
-	db, err := OpenDB(core.Endpoint{URL: f.server.URL, User: "u", PasswordFile: file})
+	db, err := openDB(core.Endpoint{URL: f.server.URL, User: "u", PasswordFile: file}, Options{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

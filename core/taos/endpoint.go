@@ -46,16 +46,8 @@ func (c credentials) String() string {
 // GoString keeps the secrets out of %#v.
 func (c credentials) GoString() string { return c.String() }
 
-// UsesDefaultCredentials reports whether nothing is given to log in with, so
-// that the vendor's default root:taosdata is used. Callers should warn.
-func UsesDefaultCredentials(ep core.Endpoint) bool {
-	_, userinfo, err := config.ParseAddress(ep.URL)
-	return err == nil && nothingGiven(ep, userinfo)
-}
-
 func nothingGiven(ep core.Endpoint, userinfo *url.Userinfo) bool {
-	given := ep.Token + ep.TokenFile + ep.User + ep.Password + ep.PasswordFile + ep.PasswordEnv
-	return given == "" && (userinfo == nil || userinfo.String() == "" || userinfo.String() == ":")
+	return !ep.HasCredentials() && (userinfo == nil || userinfo.String() == "" || userinfo.String() == ":")
 }
 
 // resolve reads what an endpoint refers to: the address, the credentials (files

@@ -35,9 +35,6 @@ func TestCredentials(t *testing.T) {
 		if err != nil || e.cred != c.want {
 			t.Errorf("%s: %+v, %v", name, []string{e.cred.user, e.cred.password, e.cred.token}, err)
 		}
-		if got := UsesDefaultCredentials(c.ep); got != (name == "nothing") {
-			t.Errorf("%s: default credentials: %v", name, got)
-		}
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 // write to the other database.
 func TestRealAddressesComeBack(t *testing.T) {
 	_, ep := realEndpoints(t)
-	db, err := OpenDB(ep)
+	db, err := openDB(ep, Options{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,17 +19,13 @@ import (
 	"tdreplica/core"
 )
 
-// OpenDB opens an endpoint for SQL through database/sql with default limits. It
-// does not connect yet. There is no session: no current database, no
-// transactions, no placeholders (QuoteIdent and QuoteString write values).
+// openDB opens an endpoint for SQL through database/sql. It does not connect yet.
+// There is no session: no current database, no transactions, no placeholders
+// (QuoteIdent and QuoteString write values).
 //
 // driver-go decodes the replies. The transport is ours, because its REST
 // driver's knows no certificate authority, follows the environment's proxies
 // and leaves a connection behind for each one that is closed.
-func OpenDB(ep core.Endpoint) (*sql.DB, error) {
-	return openDB(ep, Options{}.withDefaults())
-}
-
 func openDB(ep core.Endpoint, opts Options) (*sql.DB, error) {
 	e, err := resolve(ep)
 	if err != nil {
@@ -85,7 +81,7 @@ func (r *restConnector) Close() error {
 type restDriver struct{}
 
 func (restDriver) Open(string) (driver.Conn, error) {
-	return nil, errors.New("open an endpoint with taos.OpenDB")
+	return nil, errors.New("open an endpoint with openDB")
 }
 
 // restConn sends each statement as a request of its own.

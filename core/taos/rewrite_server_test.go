@@ -41,9 +41,9 @@ func newPair(t *testing.T, options string) *pair {
 		}
 	}
 	var err error
-	p.a, err = OpenDB(epA)
+	p.a, err = openDB(epA, Options{}.withDefaults())
 	must(err)
-	p.b, err = OpenDB(epB)
+	p.b, err = openDB(epB, Options{}.withDefaults())
 	must(err)
 	p.from, err = conn.Catalog(ctx, epA)
 	must(err)

@@ -41,12 +41,12 @@ func TestRealServers(t *testing.T) {
 	name := fmt.Sprintf("taos test %d 中文'x", time.Now().Unix())
 	topic, group := "tdr "+name, "g "+name
 	conn := New(Options{})
-	dbA, err := OpenDB(a)
+	dbA, err := openDB(a, Options{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer dbA.Close()
-	dbB, err := OpenDB(b)
+	dbB, err := openDB(b, Options{}.withDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
