@@ -249,16 +249,17 @@ func (a *app) listTargets(tasks []core.Task, w int) []string {
 // what that deletes as the instance itself says.
 type removal struct {
 	grace
-	id      string
-	tasks   int
-	name    input
-	chosen  int // 0 cancel, 1 remove
-	deleted []string
-	kept    []string
-	left    int64 // WAL versions that will never be applied
-	loaded  bool
-	err     error
-	pager   pager // of what would be deleted, in a low window
+	id       string
+	tasks    int
+	name     input
+	chosen   int // 0 cancel, 1 remove
+	deleted  []string
+	kept     []string
+	warnings []string // what stays although it should not: its source does not answer
+	left     int64    // WAL versions that will never be applied
+	loaded   bool
+	err      error
+	pager    pager // of what would be deleted, in a low window
 }
 
 func (a *app) askRemove() tea.Cmd {
@@ -290,7 +291,7 @@ func (a *app) askRemove() tea.Cmd {
 func (d *removal) receive(a *app, m replyMsg) tea.Cmd {
 	d.loaded, d.err = true, m.err
 	if res, has := m.value.(*core.Result); has && res != nil {
-		d.deleted, d.kept = a.spokenAll(res.Deleted), a.spokenAll(res.Kept)
+		d.deleted, d.kept, d.warnings = a.spokenAll(res.Deleted), a.spokenAll(res.Kept), a.spokenAll(res.Warnings)
 	}
 	if d.chosen == 1 {
 		d.startle(a) // enter may be on its way; letters of the name do no harm
@@ -361,8 +362,11 @@ func (d *removal) body(a *app, w, h int) []string {
 	for _, s := range d.deleted {
 		add(warn, 2, s)
 	}
-	if len(d.kept) > 0 {
+	if len(d.kept)+len(d.warnings) > 0 {
 		add(plain, 0, a.text.RemoveKept)
+		for _, s := range d.warnings {
+			add(bad, 2, s)
+		}
 		for _, s := range d.kept {
 			add(dim, 2, s)
 		}

@@ -100,6 +100,18 @@ func TestRemoveWantsTheName(t *testing.T) {
 	}
 }
 
+func TestRemoveTellsWhatItLeavesAtASourceThatDoesNotAnswer(t *testing.T) {
+	a, _ := newScene(scene.Failed(), &english, 120, 40)
+	a.Update(keyMsg("D"))
+	res := &core.Result{Warnings: []string{"left at http://td2:6041: consumer group tdr.9f3c.otter.power and topic tdr_power (connection refused)"}}
+	a.Update(replyMsg{to: a.dialogs[0], value: res})
+	shows(t, a, "What stays:")
+	shows(t, a, "left at http://td2:6041: consumer group tdr.9f3c.otter.power and topic")
+	a.setLanguage(&chinese)
+	a.Update(replyMsg{to: a.dialogs[0], value: res})
+	showsNot(t, a, "left at")
+}
+
 // TestRemoveIsNotAnsweredBeforeItIsRead types the whole name and enter while the
 // instance still looks what would be deleted.
 func TestRemoveIsNotAnsweredBeforeItIsRead(t *testing.T) {

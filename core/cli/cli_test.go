@@ -221,6 +221,15 @@ func TestErrorsOfTheInstanceAreShownWithTheirHints(t *testing.T) {
 	}
 }
 
+func TestWhatARemovalWouldLeaveIsTold(t *testing.T) {
+	w := instance(t)
+	w.fake.result = core.Result{ID: "maple", Deleted: []string{"replica maple"}, Warnings: []string{"left at http://a:6041: topic tdr_power"}}
+	out, stderr, code := w.run("remove", "maple", "--dry-run")
+	if code != 0 || out != "would delete replica maple\nnothing was changed\n" || stderr != "warning: left at http://a:6041: topic tdr_power\n" {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, out, stderr)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	w := instance(t)
 	w.fake.snap.Tasks[1].State = core.Failed

@@ -206,8 +206,11 @@ func (c *command) remove() *cobra.Command {
 	return cmd
 }
 
-// printPlan prints what a removal would do.
+// printPlan prints what a removal would do, and what it could not delete.
 func (c *command) printPlan(res *core.Result) {
+	for _, w := range res.Warnings {
+		fmt.Fprintf(c.Err, "warning: %s\n", clean(w))
+	}
 	for _, d := range res.Deleted {
 		fmt.Fprintf(c.Out, "would delete %s\n", clean(d))
 	}
