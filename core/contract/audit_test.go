@@ -136,6 +136,8 @@ func TestVerifyFindsAndRepairMends(t *testing.T) {
 		if dry.Written != 43 || dry.Deleted != 0 || len(dry.Changes) != 2 {
 			e.Errorf("the dry run tells of %d and %d rows and %q", dry.Written, dry.Deleted, dry.Changes)
 		}
+		in.said("repair, dry run: started")
+		in.said("43 rows to write, 0 to delete, other changes: 2")
 		in.expect(in.verify(id, false), core.AuditDifferent, all)
 		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditDifferent, left)
 		in.expect(in.verify(id, true), core.AuditDifferent, left)

@@ -45,18 +45,18 @@ func (r *auditRun) report() *core.Audit {
 func (r *auditRun) brief(at int) *core.TaskAudit {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	d, kind := r.doc.Databases[at], r.doc.Kind
+	d := r.doc.Databases[at]
 	if r.job != nil && r.at == at {
 		d = r.job.Report()
 	}
-	text := kind + ": " + string(d.State)
+	text := string(d.State)
 	switch {
 	case d.State.Over():
-		text = kind + ": " + summary(kind, &d)
+		text = summary(&r.doc, &d)
 	case d.Step != "":
-		text = kind + ": " + d.Step
+		text = d.Step
 	}
-	return &core.TaskAudit{State: d.State, Text: text}
+	return &core.TaskAudit{State: d.State, Text: auditName(&r.doc) + ": " + text}
 }
 
 // begin makes a job the one that is reported; end keeps what came out.
@@ -116,7 +116,7 @@ func (e *Engine) beginAudit(kind string, req core.RepairRequest) (*core.Audit, e
 	}
 	e.wg.Go(func() { e.audit(ctx, run, r, tasks, req) })
 	e.mu.Unlock()
-	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: kind + ": started"})
+	e.event(core.Event{Level: core.LevelInfo, Kind: core.EventCommand, Actor: req.Actor, Replica: req.ID, Text: auditName(&run.doc) + ": started"})
 	return run.report(), nil
 }
 
@@ -175,7 +175,7 @@ func (e *Engine) audit(ctx context.Context, run *auditRun, r *replica, tasks []*
 			t.filled()
 		}
 		worst = worse(worst, doc.State)
-		e.auditEnded(run.doc.Kind, t, &doc, req)
+		e.auditEnded(&run.doc, t, &doc, req)
 	}
 	run.mu.Lock()
 	run.doc.State, run.doc.Until = worst, e.clock.Now()
@@ -341,19 +341,27 @@ func (t *task) sinkChanged() {
 }
 
 // auditEnded makes the result known.
-func (e *Engine) auditEnded(kind string, t *task, doc *core.DatabaseAudit, req core.RepairRequest) {
+func (e *Engine) auditEnded(run *core.Audit, t *task, doc *core.DatabaseAudit, req core.RepairRequest) {
 	level := core.LevelInfo
 	if doc.State != core.AuditEqual {
 		level = core.LevelWarn
 	}
 	e.event(core.Event{
 		Level: level, Kind: core.EventCommand, Actor: req.Actor, Replica: t.key.Replica, Database: t.key.Database,
-		Text: kind + ": " + summary(kind, doc),
+		Text: auditName(run) + ": " + summary(run, doc),
 	})
 }
 
+// auditName is what events call an audit.
+func auditName(run *core.Audit) string {
+	if run.DryRun {
+		return "repair, dry run"
+	}
+	return run.Kind
+}
+
 // summary tells in one line how an audit of a database ended.
-func summary(kind string, doc *core.DatabaseAudit) string {
+func summary(run *core.Audit, doc *core.DatabaseAudit) string {
 	parts := []string{string(doc.State)}
 	if doc.Note != "" {
 		return string(doc.State) + ": " + doc.Note
@@ -367,7 +375,10 @@ func summary(kind string, doc *core.DatabaseAudit) string {
 	if doc.Undecided > 0 {
 		parts = append(parts, fmt.Sprintf("undecided rows: %d", doc.Undecided))
 	}
-	if kind == "repair" {
+	switch {
+	case run.DryRun:
+		parts = append(parts, fmt.Sprintf("%d rows to write, %d to delete, other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
+	case run.Kind == "repair":
 		parts = append(parts, fmt.Sprintf("%d rows written, %d deleted, other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
 	}
 	return strings.Join(parts, "; ")
