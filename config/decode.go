@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/BurntSushi/toml"
 )
@@ -30,29 +31,52 @@ type decoder struct {
 func (d *decoder) decode(text string, c *Config) {
 	var tree map[string]any
 	if _, err := toml.Decode(text, &tree); err != nil {
-		d.syntax(err)
+		d.syntax(text, err)
 		return
 	}
 	d.places = locate(text)
 	d.value("", tree, reflect.ValueOf(c).Elem())
 }
 
-// quotedText matches what the TOML parser quotes from the file.
-var quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.){2,}"|'[^']{2,}'`)
+// quotedText matches what the TOML parser quotes, and harmless what may be shown of
+// it: single characters and quotes. Anything longer may be half of a password.
+var (
+	quotedText = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:\\.[0-9a-zA-Z]*|[^'\\][^']*|''')'`)
+	harmless   = regexp.MustCompile(`^(?:"[^\\]?"|'[^\\]'|'\\(?:.|x[0-9a-f]{2}|u[0-9a-f]{4})'|["']+)$`)
+)
 
-// syntax reports what the TOML parser said, without the text that it quotes:
-// that may be half of a password.
-func (d *decoder) syntax(err error) {
-	p := Problem{File: d.file, Text: "is not TOML: " + quotedText.ReplaceAllString(err.Error(), "(this)")}
+// syntax reports what the TOML parser said, without the text that it quotes.
+func (d *decoder) syntax(text string, err error) {
+	p := Problem{File: d.file, Text: "is not TOML: " + withoutText(err.Error())}
 	var parse toml.ParseError
 	if errors.As(err, &parse) {
-		p.Line, p.Column = parse.Position.Line, max(parse.Position.Col, 1)
-		p.Text = "is not TOML: " + quotedText.ReplaceAllString(parse.Message, "(this)")
-		if strings.HasPrefix(parse.Message, "Key '") {
+		p.Line, p.Column = lineOf(text, parse.Position.Start)
+		p.Text = "is not TOML: " + withoutText(parse.Message)
+		switch {
+		case strings.HasPrefix(parse.Message, "Key '"):
 			p.Text = "is not TOML: " + parse.Message // names a key that is there twice
+		case strings.HasPrefix(parse.Message, "expected value but found "):
+			p.Text += "; texts stand in quotes"
 		}
 	}
 	d.problems = append(d.problems, p)
+}
+
+func withoutText(message string) string {
+	return quotedText.ReplaceAllStringFunc(message, func(quoted string) string {
+		if harmless.MatchString(quoted) {
+			return quoted
+		}
+		return "(this)"
+	})
+}
+
+// lineOf is the line and column of a byte, both from 1. What the parser itself says
+// of them is a line too far where a line ended too early.
+func lineOf(text string, at int) (line, column int) {
+	before := strings.TrimPrefix(text, "\ufeff")
+	before = before[:min(max(at, 0), len(before))]
+	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[strings.LastIndex(before, "\n")+1:]) + 1
 }
 
 // problem reports what is wrong with the value at a path.
