@@ -68,3 +68,32 @@ func (e *env) reshape(db string, rename bool) {
 	e.exec(e.a, "drop table "+db+".st", "create table "+db+".st(ts timestamp, w int, v double) tags(gg int)")
 	rows(4, "6,6.5", "2")
 }
+
+// TestHazardColumnNames gives names of columns to other columns of their types, of
+// tables that were written to. A connection that keeps what it knows of them would
+// write to the columns that had the names before.
+func TestHazardColumnNames(t *testing.T) {
+	t.Parallel()
+	onVgroups(t, columnNames)
+}
+
+func columnNames(e *env, vgroups int) {
+	db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+	e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int)", "create table "+db+".n(ts timestamp, v int, w int)")
+	in := e.runInstance()
+	id := in.replicate(e.a, e.b, db)
+	for round, changes := range [][]string{
+		nil, nil, {"st drop column v", "st add column v int"}, {"n drop column v", "n add column v int"},
+		{"n rename column v x", "n rename column w v", "n rename column x w"},
+	} {
+		for _, change := range changes {
+			e.exec(e.a, "alter table "+db+"."+change)
+		}
+		for c := range 4 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(0) (ts,v,w) values(%d,1,2)", db, c, db, loadEpoch+round))
+		}
+		e.exec(e.a, fmt.Sprintf("insert into %s.n(ts,v,w) values(%d,1,2)", db, loadEpoch+round))
+		in.caughtUp(id)
+	}
+	e.equal(e.a, e.b, db)
+}

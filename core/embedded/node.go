@@ -51,8 +51,8 @@ type Node struct {
 	ddl        map[string]bool // super tables being created or altered right now
 	changed    chan struct{}   // closed when a WAL grows or an assignment changes
 	serverDown bool
-	reuses     int              // how many connections will take over what a closed one knew
-	leftIDs    map[string]int64 // what the last one that was closed knew
+	reuses     int     // how many connections will take over what a closed one knew
+	left       *recall // what the last one that was closed knew
 	clockShift time.Duration
 	violations []string
 

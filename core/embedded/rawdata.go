@@ -57,9 +57,6 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 		if t == nil {
 			t = db.tables[p.table]
 		}
-		if _, known := s.ids()[p.table]; !known && coming[p.table] == nil {
-			s.ids()[p.table] = t.uid
-		}
 		p.write(&set, t)
 	}
 	set.log(true)
@@ -70,9 +67,9 @@ func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 func (s *session) coming(db *database, m *dataMessage) (map[string]*stable, error) {
 	coming := map[string]*stable{}
 	for _, c := range m.creates {
-		_, known := s.ids()[c.name]
+		_, known := s.recall().tables[c.name]
 		rows := slices.ContainsFunc(m.blocks, func(b rawTableBlock) bool { return b.table == c.name })
-		if known && rows && s.n.version.keepsTableIDs() && db.tables[c.name] != nil {
+		if known && rows && s.n.version.keepsTables() && db.tables[c.name] != nil {
 			// The request then holds the source's id of the super table.
 			return nil, failure(codeOtherSuper, "Table already exists in other stables")
 		}
@@ -86,14 +83,14 @@ func (s *session) coming(db *database, m *dataMessage) (map[string]*stable, erro
 func (s *session) planBlock(p *blockPlan, db *database, super *stable) (bool, error) {
 	oldest := db.oldest()
 	var err error
-	switch t, lost := s.target(db, p.table); {
+	switch t, cols := s.target(db, &p.rawTableBlock, super); {
 	case t != nil:
 		p.to, oldest = t, t.vg.db.oldest()
-		err = s.plan(p, t.schema())
-	case lost && (!p.stored || db.tables[p.table] != nil):
+		err = s.plan(p, cols)
+	case cols != nil && (!p.stored || db.tables[p.table] != nil):
 		return false, nil
 	case super != nil:
-		err = s.plan(p, &super.schema)
+		err = s.plan(p, super.cols)
 	case s.n.version.skipsMissing():
 		return false, nil
 	default:
@@ -134,14 +131,14 @@ type blockPlan struct {
 	stored    bool   // the rows came as they are stored: by column id, and unchecked
 }
 
-// plan matches a block with a schema and checks what can be checked.
-func (s *session) plan(p *blockPlan, own *schema) (err error) {
+// plan matches a block with columns and checks what can be checked.
+func (s *session) plan(p *blockPlan, own []column) (err error) {
 	if p.stored {
-		p.cols, p.cells, p.encoded = matchIDs(own.cols, p.block), p.block.cells, nil
+		p.cols, p.cells, p.encoded = matchIDs(own, p.block), p.block.cells, nil
 		p.oldest, p.ascending = timesOf(&p.cells[0], p.rows)
 		return nil
 	}
-	if p.cols, p.cells, err = s.match(p.table, own.cols, p.block); err != nil || p.rows == 0 {
+	if p.cols, p.cells, err = s.match(p.table, own, p.block); err != nil || p.rows == 0 {
 		return err
 	}
 	if err = checkCells(p.table, p.cols, p.cells, p.rows); err == nil {
@@ -319,7 +316,7 @@ func (s *session) writeRawBlock(frame []byte, fields bool) error {
 		}
 	}
 	plan := blockPlan{rawTableBlock: rawTableBlock{table: name, block: b}}
-	if err := s.plan(&plan, t.schema()); err != nil {
+	if err := s.plan(&plan, t.schema().cols); err != nil {
 		return err
 	}
 	if plan.rows > 0 && plan.oldest < db.oldest() {

@@ -1,10 +1,6 @@
 package embedded
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // session is the state of one client: who it is and its current database.
 // n.mu is held during every call.
@@ -15,61 +11,7 @@ type session struct {
 	sql    string
 	marked bool // statements come from the raw writer
 
-	tableIDs map[string]int64 // of the tables that raw rows were written to
-}
-
-// ids are what the connection keeps of the tables that it wrote raw rows to: the
-// id that a name had then. A new one may find what another has left, of whatever
-// database.
-func (s *session) ids() map[string]int64 {
-	if s.tableIDs == nil {
-		s.tableIDs = map[string]int64{}
-		if s.n.reuses > 0 && s.n.leftIDs != nil {
-			s.n.reuses--
-			s.tableIDs = maps.Clone(s.n.leftIDs)
-		}
-	}
-	return s.tableIDs
-}
-
-// target is the table that raw rows of a name go to: the one whose id is kept, in
-// whatever database it is. What is written after that one was dropped is
-// acknowledged and lost: then lost is true. Real servers mostly notice in time and
-// look the table up again, a node only if it is made to (see lookUp).
-func (s *session) target(db *database, name string) (t *table, lost bool) {
-	id, known := s.ids()[name]
-	if !known || !s.n.version.keepsTableIDs() {
-		return db.tables[name], false
-	}
-	if t := db.tables[name]; t != nil && t.uid == id {
-		return t, false
-	}
-	for _, other := range s.n.databases {
-		if t := other.tables[name]; t != nil && t.uid == id {
-			return t, false
-		}
-	}
-	return nil, true
-}
-
-// lookUp makes the connection keep the ids that tables have now, if a message has
-// a row of a super table, and nothing is written then. Real libraries take that for
-// a sign that what they keep is outdated.
-func (s *session) lookUp(db *database, m *dataMessage) error {
-	if !s.n.version.recalls() || !slices.ContainsFunc(m.blocks, func(b rawTableBlock) bool { return db.stables[b.table] != nil && b.rows > 0 }) {
-		return nil
-	}
-	for _, b := range m.blocks {
-		_, believed := s.ids()[b.table]
-		comes := slices.ContainsFunc(m.creates, func(c *tableMeta) bool { return c.name == b.table })
-		switch t := db.tables[b.table]; {
-		case t != nil:
-			s.ids()[b.table] = t.uid
-		case db.stables[b.table] == nil && (believed || !comes):
-			return errTableMissing
-		}
-	}
-	return failure(codeNowhere, "No valid epSet for data source node")
+	kept *recall // nil: no raw rows were written
 }
 
 // result is the outcome of a statement: rows, or a number of changed ones.

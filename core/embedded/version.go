@@ -51,7 +51,7 @@ func (v version) tellsWALEnds() bool   { return v.has(3, 3, 7, 0) }  // v1_appli
 func (v version) misleads() bool       { return !v.has(3, 3, 7, 0) } // raw rows may go to a table that came before, see mislead
 func (v version) commitsItself() bool  { return !v.has(3, 3, 7, 0) } // the library commits every 5 s, whatever it was told
 func (v version) recalls() bool        { return v.has(3, 3, 4, 0) }  // the library keeps what it knows of tables by connection
-func (v version) keepsTableIDs() bool  { return v.has(3, 3, 7, 0) }  // raw rows may go to a table that is gone, or another database's
+func (v version) keepsTables() bool    { return v.has(3, 3, 7, 0) }  // raw rows may go to a table or column that is gone, or another database's
 func (v version) silencesTagged() bool { return v.has(3, 3, 5, 0) }  // a table whose tag was set leaves every subscription
 func (v version) keepsWAL() bool { // the keep version of a vnode; 3.3.7.5 has none, though its number is above
 	return v.has(3, 3, 6, 31) && !v.has(3, 3, 7, 0) || v.has(3, 4, 0, 0)

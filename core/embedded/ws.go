@@ -46,8 +46,8 @@ func (w *wsSession) closed() {
 	s := w.session.Load()
 	w.n.mu.Lock()
 	defer w.n.mu.Unlock()
-	if s != nil && len(s.tableIDs) > 0 {
-		w.n.leftIDs = s.tableIDs
+	if s != nil && s.kept != nil && len(s.kept.tables) > 0 {
+		w.n.left = s.kept
 	}
 }
 
