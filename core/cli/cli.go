@@ -18,6 +18,7 @@ import (
 
 	"tdreplica/config"
 	"tdreplica/core"
+	"tdreplica/core/control"
 	"tdreplica/core/store"
 )
 
@@ -27,7 +28,7 @@ const (
 	ExitFailed     = 1
 	ExitUsage      = 2
 	ExitOwned      = 3 // an instance already runs on the state directory
-	ExitNotRunning = 4 // none does, or it does not answer
+	ExitNotRunning = 4 // none does, or it cannot be asked
 	ExitUnhealthy  = 5 // status --check
 )
 
@@ -105,12 +106,13 @@ func exitCode(err error) int {
 	var wrong *usageError
 	var owned *store.LockedError
 	var unhealthy *unhealthyError
+	var denied *control.DeniedError
 	switch {
 	case errors.As(err, &wrong):
 		return ExitUsage
 	case errors.As(err, &owned):
 		return ExitOwned
-	case errors.Is(err, core.ErrNotRunning):
+	case errors.Is(err, core.ErrNotRunning), errors.As(err, &denied):
 		return ExitNotRunning
 	case errors.As(err, &unhealthy):
 		return ExitUnhealthy

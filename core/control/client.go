@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -241,8 +242,11 @@ func (c *Client) unanswered(err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w (%s)", core.ErrNotRunning, c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return &DeniedError{Dir: filepath.Dir(c.path)}
 	}
 	return fmt.Errorf("ask the instance on %s: %w", c.path, err)
 }

@@ -3,7 +3,12 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
 
 	"tdreplica/core"
 )
@@ -38,6 +43,36 @@ type errorDocument struct {
 type requestError struct{ text string }
 
 func (e *requestError) Error() string { return e.text }
+
+// DeniedError is a state directory that belongs to another user: only its owner
+// may ask the instance on it, if one runs there.
+type DeniedError struct{ Dir string }
+
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("the state directory %s belongs to another user (%s)", e.Dir, ownerOf(e.Dir))
+}
+
+// ErrorHint implements the interface that core.HintOf looks for.
+func (e *DeniedError) ErrorHint() string {
+	return fmt.Sprintf("ask as that user: sudo -u %s tdreplica --state-dir %s …", ownerOf(e.Dir), e.Dir)
+}
+
+// ownerOf is the name of a file's owner, else the number.
+func ownerOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "USER"
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return "USER"
+	}
+	uid := strconv.FormatUint(uint64(owner.Uid), 10)
+	if u, err := user.LookupId(uid); err == nil {
+		return u.Username
+	}
+	return "#" + uid
+}
 
 // documentOf turns an error into its document and HTTP status. It is the only
 // place that knows which error has which status.
