@@ -214,11 +214,11 @@ func answers(ctx context.Context, client *control.Client, ended <-chan error) er
 	}
 }
 
-// logSince is what an instance that did not come up has said.
+// logSince is what an instance that did not come up has said, or how to hear it.
 func logSince(path string, begin int64) string {
 	b, err := os.ReadFile(path)
 	if err != nil || int64(len(b)) <= begin {
-		return ""
+		return fmt.Sprintf("; it left nothing in %s (is the disk full?): tdreplica --no-tui --state-dir %s says why", path, filepath.Dir(path))
 	}
 	said := strings.TrimSpace(string(b[begin:]))
 	if len(said) > 2000 {
