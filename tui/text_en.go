@@ -275,7 +275,7 @@ var english = text{
 	Refresh:          "refresh",
 	ThemeName:        "theme",
 	Configuration:    "Configuration in force, without secrets",
-	Copied:           "Copied %d bytes to the clipboard.",
+	Copied:           "Sent %d bytes to the terminal's clipboard (OSC 52).",
 	WriteTitle:       "Write to a file",
 	WritePath:        "path",
 	WriteHelp:        "The name's end chooses the format: .csv .json .txt",

@@ -275,7 +275,7 @@ var chinese = text{
 	Refresh:          "刷新间隔",
 	ThemeName:        "主题",
 	Configuration:    "生效的配置（不含机密）",
-	Copied:           "已复制 %d 字节到剪贴板。",
+	Copied:           "已将 %d 字节发送到终端的剪贴板（OSC 52）。",
 	WriteTitle:       "写入文件",
 	WritePath:        "路径",
 	WriteHelp:        "扩展名决定格式：.csv .json .txt",
