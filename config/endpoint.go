@@ -16,7 +16,7 @@ const DefaultPort = 6041
 
 // ErrNative is returned for an address without a scheme: that is TDengine's
 // native protocol, which this build does not speak.
-var ErrNative = errors.New("native connections are not part of this build; use taosAdapter's address: http://HOST:6041")
+var ErrNative = errors.New("the endpoint has no scheme; expected the address of a taosAdapter, http://HOST:6041 (native connections are not part of this build)")
 
 // Address is where an endpoint listens, without credentials. Two addresses
 // that mean the same adapter are equal: ws is http, wss is https, hosts are in
