@@ -165,4 +165,7 @@ func TestCheckSaysWhetherDatabasesAreFit(t *testing.T) {
 	if alone.inspected.Source.URL != "http://a:6041" || !alone.inspected.Thorough || len(alone.inspected.Databases) != 1 {
 		t.Errorf("looked at %+v", alone.inspected)
 	}
+	if _, errs, code := alone.run("check", "-f", "http://empty:6041", "-t", "http://b:6041"); code != cli.ExitDone || !strings.Contains(errs, "neither side has a database") {
+		t.Errorf("two empty servers: exit %d, %q", code, errs)
+	}
 }

@@ -132,6 +132,9 @@ func (c *command) printCheck(found []core.Candidate, named bool) error {
 		}
 	} else {
 		grid(c.Out, []string{"database", "found at", "precision", "vgroups", "verdict"}, rows)
+		if len(rows) == 0 {
+			fmt.Fprintln(c.Err, "neither side has a database: create one on both first, or start with --create-databases")
+		}
 		for i := range found {
 			if !named && found[i].AtSource != found[i].AtSink {
 				continue

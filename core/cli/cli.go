@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -152,7 +153,7 @@ func (c *command) root() *cobra.Command {
 		},
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", err) })
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, "%s", flagError(err)) })
 	all := cmd.PersistentFlags()
 	all.StringVarP(&c.configPath, "config", "c", "", "configuration `FILE` (default: $TDREPLICA_CONFIG, ~/.config/tdreplica/replica.toml, /etc/tdreplica/replica.toml)")
 	all.StringVar(&c.stateFlag, "state-dir", "", "state `DIR` (default: $TDREPLICA_STATE_DIR, the configuration's, else "+config.DefaultStateDir()+")")
@@ -164,6 +165,22 @@ func (c *command) root() *cobra.Command {
 	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(),
 		c.check(), c.verify(), c.repair(), c.events(), c.quarantine(), c.version())
 	return cmd
+}
+
+// flagError says what a flag takes, where the library has what its parser said.
+func flagError(err error) string {
+	var wrong *pflag.InvalidValueError
+	if !errors.As(err, &wrong) {
+		return err.Error()
+	}
+	expected := map[string]string{
+		"duration": `a number with its unit, such as "500ms", "30s" or "5m"`, "int": "a whole number", "int64": "a whole number",
+		"bool": "true or false",
+	}[wrong.GetFlag().Value.Type()]
+	if expected == "" {
+		return err.Error()
+	}
+	return fmt.Sprintf("--%s is %q; expected %s", wrong.GetFlag().Name, wrong.GetValue(), expected)
 }
 
 func (c *command) launch(ctx context.Context, headless, demo bool, duration time.Duration) error {

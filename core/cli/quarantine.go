@@ -25,7 +25,7 @@ type Quarantine struct {
 
 func (c *command) quarantine() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "quarantine",
+		Use:   "quarantine list|show|replay|discard",
 		Short: "List, show, replay or discard messages that the sink refused",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -38,7 +38,7 @@ func (c *command) quarantine() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(c.quarantineList(), c.quarantineShow(),
-		c.quarantineDecide("replay", "Write messages to the sink as they were; "+oldValues, oldValues, core.Controller.Replay),
+		c.quarantineDecide("replay", "Write messages to the sink as they were: their old values come back", oldValues, core.Controller.Replay),
 		c.quarantineDecide("discard", "Delete messages for good", "the rows of a discarded message never reach the sink", core.Controller.Discard))
 	return cmd
 }
@@ -162,7 +162,7 @@ func (c *command) quarantineDecide(verb, short, warning string, do func(core.Con
 		ValidArgsFunction: c.completeMessages,
 	}
 	c.formats(cmd)
-	cmd.Flags().BoolVar(&yes, "yes", false, "it is known that "+warning)
+	cmd.Flags().BoolVar(&yes, "yes", false, "do it, knowing that "+warning)
 	return cmd
 }
 

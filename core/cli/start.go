@@ -62,7 +62,7 @@ func (c *command) start() *cobra.Command {
 	f.source.flags(cmd, "f", "from")
 	f.sink.flags(cmd, "t", "to")
 	fl.BoolVar(&f.noNewDatabases, "no-new-databases", false, "do not look for databases that appear later")
-	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for them, in `SECONDS`")
+	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for new databases, in `SECONDS`")
 	fl.StringVar(&f.rate, rateFlag, "", rateUsage)
 	fl.StringVar(&f.workers, workersFlag, "", workersUsage)
 	fl.BoolVar(&f.rawRows, "raw-rows", false, "read rows as the source stores them: one way only, into an empty database")

@@ -91,9 +91,16 @@ func (c *command) printStatus(ctx context.Context, w io.Writer, ids []string, ch
 	return nil
 }
 
-// sayIfNothingRuns tells a person that what was printed is not of now.
+// sayIfNothingRuns tells a person that what was printed is not of now, and how to
+// begin where there is nothing to print.
 func (c *command) sayIfNothingRuns(s *core.Snapshot) {
-	if !s.Instance.Running {
+	const begin = "tdreplica start -f SOURCE -t SINK creates one"
+	switch {
+	case s.Instance.Running && len(s.Replicas) == 0:
+		fmt.Fprintf(c.Err, "the instance on %s has no replica: %s\n", c.dir, begin)
+	case len(s.Replicas) == 0:
+		fmt.Fprintf(c.Err, "no instance runs on %s, and there is no replica: %s\n", c.dir, begin)
+	case !s.Instance.Running:
 		fmt.Fprintf(c.Err, "no instance runs on %s: this is what was last known\n", c.dir)
 	}
 }
