@@ -174,6 +174,8 @@ func init() {
 		"the source's rows cannot be read here",
 		"tables that are missing at the sink are not noticed",
 		"table {1} at the sink lacked {2} and was given it",
+		"table {1} is created with tags that neither side knows by these names any more",
+		"verify tells whether they are right",
 		"{1} is applied although {2}",
 		"replica {1} has no database {2}",
 		"`start -i {1} {2}` adds it",

@@ -56,6 +56,18 @@ func TestHazardTagsByNumber(t *testing.T) {
 		in.begin(core.StartRequest{ID: id})
 		in.caughtUp(id)
 		e.sameTags(db, "gg, h, k, n", "own")
+
+		// The other way replication has made the source's super table, and not the sink's.
+		back := in.replicate(e.b, e.a, db)
+		in.caughtUp(id, back)
+		in.stopped(back, db)
+		e.exec(e.b,
+			fmt.Sprintf("insert into %s.own_b1 using %s.own (k,gg,h) tags(1,2,'l') (ts,v) values(%d,1)", db, db, loadEpoch),
+			fmt.Sprintf("create table %s.own_b2 using %s.own (k,h,gg) tags(3,'m',4)", db, db),
+			"alter table "+db+".own rename tag h hh", "alter table "+db+".own drop tag n")
+		in.begin(core.StartRequest{ID: back})
+		in.caughtUp(id, back)
+		e.sameTags(db, "gg, hh, k", "own")
 	})
 }
 

@@ -113,13 +113,17 @@ func (a *author) rows() string {
 	child := a.child(family)
 	at, n := a.instant(), a.number("rows", 1, 3)
 	columns := a.pick("columns", "ts,v,s", "ts,v", "ts,s", "ts,v,x1", "ts,x2")
+	text := a.pick("text", "'r%d'", "'a longer r%d'")
 	var values strings.Builder
 	for i := range n {
-		row := strings.NewReplacer("ts", fmt.Sprint(at+i), "v", fmt.Sprint(a.count*10+i), "s", fmt.Sprintf("'r%d'", a.count), "x1", "7", "x2", "8.5").Replace(columns)
+		row := strings.NewReplacer("ts", fmt.Sprint(at+i), "v", fmt.Sprint(a.count*10+i), "s", fmt.Sprintf(text, a.count), "x1", "7", "x2", "8.5").Replace(columns)
 		values.WriteString("(" + row + ")")
 	}
-	if a.number("using", 0, 2) == 0 {
+	switch a.number("using", 0, 3) {
+	case 0:
 		return a.write(family, fmt.Sprintf("insert into %s(%s) values%s", child, columns, values.String()))
+	case 1:
+		return a.write(family, fmt.Sprintf("insert into %s using DB.%s(h,g) tags('h%d',%d) (%s) values%s", child, family, a.count, a.count%3, columns, values.String()))
 	}
 	return a.write(family, fmt.Sprintf("insert into %s using DB.%s(g) tags(%d) (%s) values%s", child, family, a.count%3, columns, values.String()))
 }
@@ -143,10 +147,14 @@ func (a *author) alteration() string {
 	family := a.pick("family", "s0", "s1")
 	change := a.pick("alteration",
 		"add column x1 int", "add column x2 double", "drop column x1", "drop column x2", "drop column s", "add column s varchar(8)",
+		"drop column v", "add column v int", "add column v bigint", "add column x1 varchar(8)",
 		"modify column s varchar(16)", "modify column s varchar(24)", "add tag t1 int", "drop tag t1", "rename tag h hh", "rename tag hh h",
-		"modify tag h varchar(16)", "set")
-	if change == "set" {
+		"drop tag h", "add tag h varchar(8)", "modify tag h varchar(16)", "set g", "set h")
+	switch change {
+	case "set g":
 		return a.write(family, fmt.Sprintf("alter table %s set tag g = %d", a.child(family), a.count%3))
+	case "set h":
+		return a.write(family, fmt.Sprintf("alter table %s set tag h = 'set %d'", a.child(family), a.count))
 	}
 	return a.write(family, "alter table DB."+family+" "+change)
 }
@@ -160,6 +168,8 @@ func (a *author) normal() string {
 		fmt.Sprintf("insert into %s(ts,w) values(%d,%d)", table, a.instant(), a.count),
 		"alter table "+table+" add column w int", "alter table "+table+" drop column w",
 		"alter table "+table+" rename column v w", "alter table "+table+" rename column w v",
+		"alter table "+table+" add column s varchar(8)", "alter table "+table+" drop column s", "alter table "+table+" modify column s varchar(16)",
+		fmt.Sprintf("insert into %s(ts,s) values(%d,'r%d')", table, a.instant(), a.count),
 		fmt.Sprintf("delete from %s where ts <= %d", table, a.instant()),
 		"drop table "+table))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"tdreplica/core"
@@ -88,19 +89,22 @@ func (w *worker) inOrder(ctx context.Context, tables []raw.NewTable) (ordered []
 func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.NewTable, error) {
 	id, told := w.supers.ids[t.Super]
 	own := !told || id == raw.SinkSUID(t.SUID, w.p.t.key.Database)
-	here, ok := t.Paired(tags.here)
-	ok = ok && own
-	if ok && slices.Equal(here.TagNames, t.TagNames) {
+	if here, ok := t.Paired(tags.here, false); ok && own && slices.Equal(here.TagNames, t.TagNames) {
 		return t, nil
 	}
 	if err := w.askSource(ctx, t.Super, tags); err != nil {
 		return t, err
 	}
-	there, known := t.Paired(tags.there)
-	if !known && ok {
-		return here, nil
+	for _, some := range []bool{false, true} { // some were renamed or dropped since
+		for _, side := range [][]core.Column{tags.there, tags.here} {
+			if paired, ok := t.Paired(side, some); ok {
+				return paired, nil
+			}
+		}
 	}
-	return there, nil
+	w.p.t.say(core.LevelWarn, core.EventDrift, "table %s is created with tags that neither side knows by these names any more: %s; verify tells whether they are right",
+		t.Name, strings.Join(t.TagNames, ", "))
+	return t, nil
 }
 
 // tagsOf describes a super table at the sink, unless that is known.

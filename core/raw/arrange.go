@@ -15,16 +15,46 @@ import (
 
 // Paired is the request with its names in the order of the values, which is that of
 // the tags in the super table of whoever logged it. It returns false if these are
-// not the tags of that super table.
-func (t NewTable) Paired(tags []core.Column) (NewTable, bool) {
-	if t.loose() {
+// not the tags of that super table, as far as names and types tell. With some, names
+// that are not among the tags do not matter, if types leave only one way to pair the
+// others.
+func (t NewTable) Paired(tags []core.Column, some bool) (NewTable, bool) {
+	given := slices.DeleteFunc(slices.Clone(tags), func(c core.Column) bool { return !slices.Contains(t.TagNames, c.Name) })
+	if t.loose() || len(given) < len(t.TagNames) && !some || len(given) == 0 {
 		return t, false
 	}
-	order, known := t.order(tags)
-	if !known {
+	places, ok := t.places(given)
+	if !ok {
 		return t, false
 	}
-	return t.rename(order), true
+	names := slices.Clone(t.TagNames)
+	for _, c := range given {
+		i := slices.Index(names, c.Name)
+		names = slices.Delete(names, i, i+1)
+	}
+	for i, c := range given { // ascending, so that none moves another one
+		names = slices.Insert(names, places[i], c.Name)
+	}
+	return t.renamed(names), true
+}
+
+// places are the only values that tags may have by their types, in this order.
+func (t NewTable) places(tags []core.Column) (places []int, only bool) {
+	latest := len(t.Tags)
+	last := make([]int, len(tags))
+	for i := len(tags) - 1; i >= 0; i-- {
+		for latest--; latest >= 0 && t.Tags[latest].Type.String() != tags[i].Type; latest-- {
+		}
+		last[i] = latest
+	}
+	next := 0
+	for _, c := range tags {
+		for ; next < len(t.Tags) && t.Tags[next].Type.String() != c.Type; next++ {
+		}
+		places = append(places, next)
+		next++
+	}
+	return places, slices.Equal(places, last)
 }
 
 // Arranged is a paired request with names and values in the order of the tags of the
@@ -38,7 +68,7 @@ func (t NewTable) Arranged(tags []core.Column) NewTable {
 	if !known || slices.IsSorted(order) {
 		return t
 	}
-	t = t.rename(order)
+	t = t.renamed(permuted(t.TagNames, order))
 	t.Tags = permuted(t.Tags, order)
 	t.putTags()
 	return t
@@ -86,13 +116,17 @@ func (t NewTable) order(tags []core.Column) (order []int, known bool) {
 	return order, known
 }
 
-// rename gives the names another order, in memory of its own.
-func (t NewTable) rename(order []int) NewTable {
-	t.TagNames, t.Record = permuted(t.TagNames, order), slices.Clone(t.Record)
-	at := t.Record[:t.namesAt]
-	for _, name := range t.TagNames {
-		at = appendCStr(at, name) // as long together as before
+// renamed gives the values other names, in memory of its own.
+func (t NewTable) renamed(names []string) NewTable {
+	rest := &reader{b: t.Record[t.namesAt:]}
+	for range t.TagNames {
+		rest.blob()
 	}
+	record := slices.Clone(t.Record[:t.namesAt])
+	for _, name := range names {
+		record = appendCStr(record, name)
+	}
+	t.TagNames, t.Record = names, append(record, rest.b...)
 	return t
 }
 

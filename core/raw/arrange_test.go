@@ -2,6 +2,7 @@ package raw
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,9 +11,11 @@ import (
 	"tdreplica/core"
 )
 
+// tagsNamed are tags of type INT, unless a name has another type behind it.
 func tagsNamed(names ...string) (cols []core.Column) {
-	for _, name := range names {
-		cols = append(cols, core.Column{Name: name, Note: "TAG"})
+	for _, s := range names {
+		name, other, _ := strings.Cut(s, " ")
+		cols = append(cols, core.Column{Name: name, Type: cmp.Or(other, "INT"), Note: "TAG"})
 	}
 	return cols
 }
@@ -70,7 +73,7 @@ func TestTagsArePairedAndArranged(t *testing.T) {
 		}
 		one, two, long := `3 "\x01\x00\x00\x00"`, `4 "\x02\x00\x00\x00"`, fmt.Sprintf("5 %q", text)
 		want("as it came", n, "k"+one, "g"+two, "h"+long)
-		paired, known := n.Paired(tagsNamed("g", "h", "x", "k"))
+		paired, known := n.Paired(tagsNamed("g", "h", "x", "k VARCHAR"), false)
 		if !known {
 			t.Fatal("a tag is not known")
 		}
@@ -81,9 +84,30 @@ func TestTagsArePairedAndArranged(t *testing.T) {
 		if back := arranged.Arranged(tagsNamed("g", "h", "k")); !bytes.Equal(back.Record, paired.Record) {
 			t.Error("arranged back it is another request")
 		}
-		if same, known := n.Paired(tagsNamed("g", "h")); known || !bytes.Equal(same.Record, n.Record) {
-			t.Errorf("a tag that is not there: %v, %q", known, tags(same))
+		for _, c := range []struct {
+			what string
+			tags []core.Column
+			some bool
+		}{
+			{"a tag that is not there", tagsNamed("g", "k VARCHAR"), false},
+			{"a tag of another type", tagsNamed("g", "h", "k BIGINT"), false},
+			{"types in another order", tagsNamed("k VARCHAR", "g", "h"), true},
+			{"a tag that two values may be", tagsNamed("kk", "g", "h VARCHAR"), true},
+			{"no tag that is there", tagsNamed("x"), true},
+		} {
+			if same, known := n.Paired(c.tags, c.some); known || !bytes.Equal(same.Record, n.Record) {
+				t.Errorf("%s: %v, %q", c.what, known, tags(same))
+			}
 		}
+		renamed, known := n.Paired(tagsNamed("gg", "k", "x", "h", "g VARCHAR"), true)
+		if !known {
+			t.Error("all are known")
+		}
+		want("in another order", renamed, "k"+one, "h"+two, "g"+long)
+		if renamed, known = n.Paired(tagsNamed("hh", "k VARCHAR"), true); !known {
+			t.Error("k can only be the last")
+		}
+		want("others were renamed", renamed, "g"+one, "h"+two, "k"+long)
 		want("in the end", n, "k"+one, "g"+two, "h"+long)
 	}
 }
@@ -93,7 +117,7 @@ func TestTagsArePairedAndArranged(t *testing.T) {
 func TestTagsWithoutNames(t *testing.T) {
 	n := readAgain(t, child("x"))
 	n.TagNames = n.TagNames[1:]
-	if same, known := n.Paired(tagsNamed("g", "h", "k")); known || !bytes.Equal(same.Record, n.Record) {
+	if same, known := n.Paired(tagsNamed("g", "h", "k VARCHAR"), true); known || !bytes.Equal(same.Record, n.Record) {
 		t.Error("it was paired")
 	}
 	if same := n.Arranged(tagsNamed("h", "g", "k")); !bytes.Equal(same.Record, n.Record) {
