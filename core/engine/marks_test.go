@@ -276,6 +276,31 @@ func TestLagEndsWithTheMessage(t *testing.T) {
 	}
 }
 
+// TestLagIsUnknownWhereNobodyLooks has a source go away, before the first sample and
+// after the last: a lag of 0 would keep an alarm quiet for as long as it is gone.
+func TestLagIsUnknownWhereNobodyLooks(t *testing.T) {
+	m := newMeter(core.Task{})
+	now := time.Unix(1000, 0)
+	interrupted := func() core.Task {
+		task := core.Task{State: core.Interrupted}
+		m.fill(&task, now)
+		return task
+	}
+	if task := interrupted(); task.LagMS != core.Unknown {
+		t.Errorf("never connected: lag %d ms", task.LagMS)
+	}
+	m.start(core.Assignment{Vgroup: 2, Offset: 10, End: 10}, 10)
+	m.measured([]core.Assignment{{Vgroup: 2, End: 10}}, now, now, false)
+	if task := interrupted(); task.LagMS != core.Unknown || task.Vgroups[0].LagMS != core.Unknown {
+		t.Errorf("was caught up: lag %d ms, vgroup %d ms", task.LagMS, task.Vgroups[0].LagMS)
+	}
+	m.measured([]core.Assignment{{Vgroup: 2, End: 12}}, now, now, false)
+	now = now.Add(time.Minute)
+	if task := interrupted(); task.LagMS != 60_000 || task.Vgroups[0].LagMS != 60_000 {
+		t.Errorf("known to be behind: lag %d ms, vgroup %d ms", task.LagMS, task.Vgroups[0].LagMS)
+	}
+}
+
 func shown(m *meter, now time.Time) core.Task {
 	task := core.Task{State: core.Running}
 	m.fill(&task, now)

@@ -435,15 +435,22 @@ func (m *meter) fill(t *core.Task, now time.Time) {
 		t.IdleMS = max(0, now.Sub(m.lastApplied).Milliseconds())
 	}
 	if live {
-		t.LagMS, t.EtaMS, t.Trend = 0, m.drain.eta(t.Diff), m.drain.sign(t.Diff)
+		t.EtaMS, t.Trend = m.drain.eta(t.Diff), m.drain.sign(t.Diff)
 		t.Rate.Messages, t.Rate.Bytes, t.Rate.Rows = m.messages, m.bytes, m.rows
+	}
+	if t.State == core.Running && t.Diff != core.Unknown {
+		t.LagMS = 0
 	}
 	t.Vgroups = make([]core.Vgroup, 0, len(m.vg))
 	for id, v := range m.vg {
 		g := core.Vgroup{ID: id, Current: v.place(), Committed: v.committed, Latest: v.latest, Diff: v.diff(),
 			LagMS: core.Unknown, EtaMS: core.Unknown, LastAt: v.lastAt, History: v.history, Owner: v.owner}
 		if live && !v.foreign {
-			g.Rate, g.LagMS, g.EtaMS = v.rate, v.lag(now), v.drain.eta(g.Diff)
+			g.Rate, g.EtaMS = v.rate, v.drain.eta(g.Diff)
+			// While nobody looks at the source, "nothing is waiting" is a guess.
+			if lag := v.lag(now); lag > 0 || t.State == core.Running && g.Diff != core.Unknown {
+				g.LagMS = lag
+			}
 			g.State = "reading"
 			if t.State == core.Interrupted {
 				g.State = "waits"
