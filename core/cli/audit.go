@@ -102,6 +102,7 @@ func (c *command) repair() *cobra.Command {
 	fl.BoolVar(&req.DryRun, "dry-run", false, "only say what would be done")
 	fl.BoolVar(&req.DeleteExtra, "delete-extra", false, "also delete rows that only the sink has")
 	fl.StringVar(&req.Winner, "winner", "", "`source`: its rows are right, where the sink is the source of another replica")
+	_ = cmd.RegisterFlagCompletionFunc("winner", cobra.FixedCompletions([]string{"source"}, noFiles))
 	fl.BoolVar(&req.Gap, "gap", false, "first let tasks that failed at a gap in the WAL go on behind it")
 	return cmd
 }

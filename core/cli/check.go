@@ -46,6 +46,8 @@ func (c *command) check() *cobra.Command {
 	c.formats(cmd)
 	source.flags(cmd, "f", "from")
 	sink.flags(cmd, "t", "to")
+	_ = cmd.RegisterFlagCompletionFunc("from", c.completeEndpoints)
+	_ = cmd.RegisterFlagCompletionFunc("to", c.completeEndpoints)
 	return cmd
 }
 

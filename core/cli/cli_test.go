@@ -351,12 +351,20 @@ func (l *lines) Write(b []byte) (int, error) {
 
 func TestCompletion(t *testing.T) {
 	w := instance(t)
+	endpoints := "[endpoints.site-a]\nurl = \"http://u:hush@td1\"\n[endpoints.site-b]\nurl = \"http://td2\"\n"
+	if err := os.WriteFile(os.Getenv("TDREPLICA_CONFIG"), []byte(endpoints), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ args, want string }{
 		{"status ", "maple\thttp://a:6041 → http://b:6041"},
 		{"stop ", "otter"},
 		{"stop maple ", "factory\trunning"},
 		{"start -i ", "maple"},
 		{"start -f http://a -t http://b ", "power"},
+		{"start -f ", "site-a\thttp://td1:6041\nsite-b\thttp://td2:6041\n:4"},
+		{"check -t ", "site-b"},
+		{"events --replica ", "otter"},
+		{"repair maple --winner ", "source\n:4"},
 	} {
 		args := append([]string{"__complete"}, strings.Split(c.args, " ")...)
 		if out, _, _ := w.run(args...); !strings.Contains(out, c.want) {

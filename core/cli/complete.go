@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"tdreplica/config"
 	"tdreplica/core"
 )
 
@@ -29,6 +31,20 @@ func (c *command) completeIDs(cmd *cobra.Command, given []string, _ string) ([]s
 		}
 	}
 	return ids, noFiles
+}
+
+// completeEndpoints completes the names that the configuration gives to endpoints.
+func (c *command) completeEndpoints(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	if c.settle() != nil {
+		return nil, noFiles
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(c.cfg.Endpoints)) {
+		if address, _, err := config.ParseAddress(c.cfg.Endpoints[name].URL); err == nil {
+			names = append(names, name+"\t"+address.String())
+		}
+	}
+	return names, noFiles
 }
 
 // completeTarget completes an id, and after it the databases of that replica.

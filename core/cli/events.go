@@ -59,6 +59,7 @@ func (c *command) events() *cobra.Command {
 	fl := cmd.Flags()
 	fl.BoolVarP(&follow, "follow", "f", false, "wait for new ones, until it is interrupted")
 	fl.StringVar(&f.replica, "replica", "", "only those of the replica `ID`")
+	_ = cmd.RegisterFlagCompletionFunc("replica", c.completeIDs)
 	fl.StringVar(&f.database, "database", "", "only those of the database `DB`")
 	fl.StringVar(&f.level, "level", "info", "only those of this level or above: info, warn or error")
 	fl.IntVar(&f.last, "last", 0, "only the newest `N`; 0: all that are kept")

@@ -61,6 +61,8 @@ func (c *command) start() *cobra.Command {
 	fl.StringVarP(&f.id, "id", "i", "", "`ID` of a replica, instead of -f and -t")
 	f.source.flags(cmd, "f", "from")
 	f.sink.flags(cmd, "t", "to")
+	_ = cmd.RegisterFlagCompletionFunc("from", c.completeEndpoints)
+	_ = cmd.RegisterFlagCompletionFunc("to", c.completeEndpoints)
 	fl.BoolVar(&f.noNewDatabases, "no-new-databases", false, "do not look for databases that appear later")
 	fl.Int64Var(&f.interval, "new-database-checking-interval", int64(core.DefaultCheckInterval/time.Second), "how often to look for new databases, in `SECONDS`")
 	fl.StringVar(&f.rate, rateFlag, "", rateUsage)

@@ -43,7 +43,10 @@ type Server struct {
 func Serve(address string, ctrl core.Controller) (*Server, error) {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listen for metrics: %w", err)
+		return nil, &core.RefusedError{
+			Text: fmt.Sprintf("listen for metrics: %v", err),
+			Hint: "metrics.listen in the configuration says where; another process may have that port",
+		}
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler(ctrl))

@@ -97,7 +97,7 @@ func TestServeNamesAnAddressThatIsTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := Serve(s.Addr(), fixed{}); err == nil || !strings.Contains(err.Error(), "listen for metrics: listen tcp "+s.Addr()) {
+	if _, err := Serve(s.Addr(), fixed{}); err == nil || !strings.Contains(err.Error(), "listen for metrics: listen tcp "+s.Addr()) || !strings.Contains(core.HintOf(err), "metrics.listen") {
 		t.Errorf("got %v", err)
 	}
 }
