@@ -66,19 +66,32 @@ func quickEnv(t *testing.T) *env {
 var schedules = flag.Int("schedules", 5*shards, "random schedules, the same in every run, that TestConvergenceNumbered tries")
 
 // TestConvergenceNumbered lets schedules happen that are random and the same in
-// every run, so that what fails for one person can be tried by another.
+// every run, so that what fails for one person can be tried by another. On real
+// servers the faults are ones of the lines between them.
 func TestConvergenceNumbered(t *testing.T) {
 	numbered := rapid.Custom(drawSchedule)
+	try := func(r runner, shard int) {
+		for n := shard; n < *schedules; n += shards {
+			r.schedule = numbered.Example(n)
+			if err := r.run(); err != nil {
+				r.Errorf("schedule %d: %v\n%v", n, err, r.schedule)
+			}
+		}
+	}
 	for shard := range shards {
 		t.Run(fmt.Sprint(shard), func(t *testing.T) {
 			t.Parallel()
-			e := quickEnv(t)
-			for n := shard; n < *schedules; n += shards {
-				s := numbered.Example(n)
-				if err := (&runner{env: e, schedule: s}).run(); err != nil {
-					t.Errorf("schedule %d: %v\n%v", n, err, s)
-				}
-			}
+			t.Run("embedded", func(t *testing.T) {
+				t.Parallel()
+				try(runner{env: quickEnv(t)}, shard)
+			})
+			t.Run("real", func(t *testing.T) {
+				t.Parallel()
+				onServers(t, options{}, func(e *env) {
+					e.quiet = true
+					try(runner{env: e, lines: map[*side]*proxy{e.a: e.startProxy(e.a), e.b: e.startProxy(e.b)}}, shard)
+				})
+			})
 		})
 	}
 }
@@ -106,7 +119,8 @@ type runner struct {
 	instances       []*instance
 	ids             []string // there and back
 	tried, executed int64
-	undo            []func() // of faults that last
+	undo            []func()         // of faults that last
+	lines           map[*side]*proxy // to real servers, for faults
 }
 
 func (r *runner) run() (err error) {
@@ -121,8 +135,12 @@ func (r *runner) run() (err error) {
 		for _, in := range r.instances {
 			in.shutdown()
 		}
-		for _, s := range []*side{r.a, r.b} { // what is left over is in nobody's way
-			_, _ = s.sql.run(r.Context(), "drop topic if exists tdr_"+r.db)
+		for _, s := range []*side{r.a, r.b} {
+			if r.real {
+				r.dropDatabase(s, r.db)
+				continue
+			}
+			_, _ = s.sql.run(r.Context(), "drop topic if exists tdr_"+r.db) // what is left over is in nobody's way
 			_, _ = s.sql.run(r.Context(), "drop database if exists "+r.db)
 		}
 		if err != nil {
@@ -194,6 +212,13 @@ func (r *runner) disturb(what string, s *side) {
 		f.Database, f.Count = r.db, 1
 		r.undo = append(r.undo, s.node.Faults().Add(f))
 	}
+	switch line := r.lines[s]; {
+	case line != nil:
+		r.strike(what, line)
+		return
+	case r.real && s != nil:
+		r.Fatalf("%s: there is no line to %s", what, s.name)
+	}
 	switch what {
 	case "cut":
 		once(embedded.Fault{CloseAll: true, DropBefore: true})
@@ -214,6 +239,18 @@ func (r *runner) disturb(what string, s *side) {
 	default:
 		r.Fatalf("no such fault: %q", what)
 	}
+}
+
+// strike is the same for a real server: what ends with the connection that is lost
+// at that moment. Its daemons are left alone.
+func (r *runner) strike(what string, line *proxy) {
+	at := map[string]func(frame) bool{"lose reply": reply("write_raw")(), "refuse poll": request("poll")()}[what]
+	if at == nil {
+		line.reset()
+		return
+	}
+	line.arm(strike{at: at, fault: cut})
+	r.undo = append(r.undo, line.disarm)
 }
 
 // settle removes what lasts, waits until both directions rest and compares.

@@ -131,6 +131,13 @@ func (p *proxy) arm(s strike) <-chan struct{} {
 	return s.struck
 }
 
+// disarm lets nothing happen that has not happened yet.
+func (p *proxy) disarm() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.armed = nil
+}
+
 // meets returns the strike that waits for this frame, once.
 func (p *proxy) meets(f frame) *strike {
 	p.mu.Lock()
