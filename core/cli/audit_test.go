@@ -126,6 +126,9 @@ func TestEventsAreChosen(t *testing.T) {
 			t.Errorf("%v: %d lines of %d, exit code %d: %s", c.args, n, c.lines, code, errs)
 		}
 	}
+	if out, _, _ := w.run("events", "--last", "1"); !strings.Contains(out, ".000  error  ") {
+		t.Errorf("the columns depend on the time's last digits: %q", out)
+	}
 	out, _, _ := w.run("events", "--level", "error", "-o", "json")
 	var e core.Event
 	if err := json.Unmarshal([]byte(strings.Split(out, "\n")[0]), &e); err != nil || e.Seq != 500 || e.Replica != "otter" {

@@ -240,5 +240,5 @@ func moment(t time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	return t.Local().Format("2006-01-02 15:04:05.999")
+	return t.Local().Format("2006-01-02 15:04:05.000")
 }
