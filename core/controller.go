@@ -168,8 +168,9 @@ const (
 
 // Result is what a request did.
 type Result struct {
-	ID    string       `json:"id,omitempty"` // of the replica
-	Tasks []TaskResult `json:"tasks"`
+	ID     string       `json:"id,omitempty"` // of the replica
+	DryRun bool         `json:"dry_run,omitempty"`
+	Tasks  []TaskResult `json:"tasks"` // with DryRun, what it would do
 	// Deleted lists, in words, what was (or with DryRun would be) deleted, and
 	// Kept what stays and why.
 	Deleted  []string `json:"deleted,omitempty"`

@@ -121,6 +121,8 @@ func (f *form) body(a *app, w, h int) []string {
 	case f.err != nil:
 		why := a.errorLines(f.err, w)
 		out = append(out, why[:min(len(why), max(1, h-len(out)-1))]...)
+	case f.at == 0 || f.at == 3:
+		out = append(out, a.newLine(w).put(dim, a.text.FormSide).String())
 	default:
 		out = append(out, a.newLine(w).put(dim, a.text.FormHelp).String())
 	}

@@ -48,7 +48,7 @@ type text struct {
 	RemoveKept, RemoveLeft, TypeName, RemoveDo                                            string
 	QuitTitle, QuitSays, QuitKeep, QuitKeepSays, QuitStop, QuitStopSays                   string
 	QuitDemo, QuitDemoDo, HandingOver                                                     string
-	FormTitle, FormHelp, User, Password, SameAsSource, Inspecting, Next                   string
+	FormTitle, FormHelp, FormSide, User, Password, SameAsSource, Inspecting, Next         string
 	PickTitle, AddTitle, PickAll, PickCreate, PickHelp, PickFit, PickHere                 string
 	PickOnlySink, PickWillCreate, PickNone, Creating                                      string
 	DetailTitle, LastError, Gaps, GapIs, DDLHistory, None, Desired, Throughput            string

@@ -199,6 +199,7 @@ var english = text{
 	QuitDemoDo:       "End the demo",
 	HandingOver:      "Handing over to a background instance …",
 	FormTitle:        "New replica",
+	FormSide:         "A URL, or the name of an endpoint in the configuration.",
 	FormHelp:         "Next lists the databases. Nothing is changed yet.",
 	User:             "user",
 	Password:         "password",

@@ -199,6 +199,7 @@ var chinese = text{
 	QuitDemoDo:       "结束演示",
 	HandingOver:      "正在移交给后台实例 …",
 	FormTitle:        "新建复制",
+	FormSide:         "URL，或配置中端点的名称。",
 	FormHelp:         "下一步列出两端的数据库，此时不做任何更改。",
 	User:             "用户",
 	Password:         "密码",

@@ -161,14 +161,14 @@ func TestRemove(t *testing.T) {
 		t.Fatalf("removing a live replica: %v", err)
 	}
 	dry, err := i.Remove(ctx, core.RemoveRequest{ID: id, DryRun: true})
-	if err != nil || !strings.Contains(strings.Join(dry.Deleted, "\n"), "topic tdr_power at "+east) {
+	if err != nil || !dry.DryRun || !strings.Contains(strings.Join(dry.Deleted, "\n"), "topic tdr_power at "+east) {
 		t.Fatalf("dry run: %v %+v", err, dry)
 	}
 	if len(w.servers[east].topics) != 1 || i.task(t, id, "power").State != core.Running {
 		t.Fatal("the dry run was none")
 	}
 	res, err := i.Remove(ctx, core.RemoveRequest{ID: id, Force: true})
-	if err != nil || !slices.Equal(res.Deleted, dry.Deleted) {
+	if err != nil || res.DryRun || !slices.Equal(res.Deleted, dry.Deleted) {
 		t.Fatalf("remove: %v %+v", err, res)
 	}
 	if len(w.servers[east].topics)+len(w.servers[east].offsets) != 0 {

@@ -42,7 +42,7 @@ func (e *Engine) Remove(ctx context.Context, req core.RemoveRequest) (_ *core.Re
 			return nil, err
 		}
 	}
-	res := &core.Result{ID: req.ID, Tasks: []core.TaskResult{}}
+	res := &core.Result{ID: req.ID, DryRun: req.DryRun, Tasks: []core.TaskResult{}}
 	for _, t := range tasks {
 		res.Tasks = append(res.Tasks, core.TaskResult{Replica: req.ID, Database: t.key.Database, Outcome: core.OutcomeRemoved})
 	}
