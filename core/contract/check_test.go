@@ -243,11 +243,11 @@ func (e *env) walEnds(s *side, db string) string {
 // loop would show here.
 func (e *env) staysAtRest(db string) {
 	e.Helper()
-	if e.real && !(e.atLeast(e.a, 7) && e.atLeast(e.b, 7)) {
+	if e.real && !(e.atLeast(e.a, 6) && e.atLeast(e.b, 6)) {
 		e.Log("these servers do not tell the ends of their WALs: nobody watched whether they rest")
 		return
 	}
-	if e.opts.version != "" && !e.atLeast(e.a, 7) {
+	if e.opts.version != "" && !e.atLeast(e.a, 5) {
 		e.Log("the library of this version commits by itself: its WALs never rest")
 		return
 	}

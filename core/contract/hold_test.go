@@ -62,7 +62,7 @@ func TestHeldWALOutlastsItsRetention(t *testing.T) {
 // WAL, and says so.
 func TestHoldIsOnlyAWish(t *testing.T) {
 	t.Parallel()
-	for _, version := range []string{"3.3.3.0", "3.3.7.5"} {
+	for _, version := range []string{"3.3.3.0", "3.3.6.13", "3.3.8.0"} {
 		t.Run(version, func(t *testing.T) {
 			scenario(t, options{version: version}, func(e *env) {
 				db := e.create(database{}, e.a, e.b)

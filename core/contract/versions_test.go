@@ -16,13 +16,15 @@ func TestOtherVersions(t *testing.T) {
 		"adapter": func(e *env) { outage(e, "a", adapter) },
 		"server":  func(e *env) { outage(e, "b", server) },
 		"drops":   func(e *env) { in := e.runInstance(); dropEcho(e, in, in) },
+		"missing": tableGoes,
 	}
 	runs := map[string][]string{
-		silent:    {"copy", "two-way", "ddl", "vgroups", "adapter", "server", "drops"},
-		"3.3.8.0": {"copy"},
-		"3.3.3.0": {"copy", "two-way", "ddl", "vgroups", "adapter", "server"},
-		"3.3.2.3": {"copy", "two-way"},
-		"3.3.0.0": {"copy"},
+		silent:     {"copy", "two-way", "ddl", "vgroups", "adapter", "server", "drops"},
+		"3.3.8.0":  {"copy"},
+		"3.3.6.13": {"copy", "two-way", "ddl", "vgroups", "adapter", "server", "drops", "missing"},
+		"3.3.3.0":  {"copy", "two-way", "ddl", "vgroups", "adapter", "server"},
+		"3.3.2.3":  {"copy", "two-way"},
+		"3.3.0.0":  {"copy"},
 	}
 	for version, names := range runs {
 		for _, name := range names {

@@ -50,6 +50,7 @@ const (
 	codeOffsetTopic     = 0x4009
 	codeOffsetUnknown   = 0x4010
 	codeAdapter         = 0xffff // errors the adapter makes itself
+	codeMinusTwo        = 0xfffe // what is left of -2
 )
 
 // fault is an error as a client sees it.

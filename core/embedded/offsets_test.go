@@ -197,7 +197,7 @@ func TestSubscribeErrors(t *testing.T) {
 		code  int
 	}{
 		{"password", "wrong", codeAdapter}, {"topics", []string{"nope"}, codeTopicMissing},
-		{"config", map[string]any{"no.such.key": "1"}, codeInvalidPara}, {"offset_rest", "sometimes", codeInvalidPara},
+		{"config", map[string]any{"no.such.key": "1"}, codeMinusTwo}, {"offset_rest", "sometimes", codeInvalidPara},
 		{"group_id", "", codeInvalidPara}, {"max_poll_interval_ms", "1", codeInvalidPara},
 	} {
 		args := base()

@@ -6,7 +6,7 @@ import (
 )
 
 // recall is what a connection keeps of the tables that it wrote raw rows to, as
-// the libraries of real adapters do from 3.3.7 on. A table's columns are found by
+// the libraries of real adapters do from 3.3.4 on. A table's columns are found by
 // its id, those of a child by its super table's.
 type recall struct {
 	tables  map[string]keptTable
@@ -47,15 +47,20 @@ func (t *table) owner() int64 {
 // long as the rows have columns of these names and types and no others. A value of
 // a column that was dropped since is acknowledged and lost, also if there is another
 // one of its name. So are rows of a table that was dropped: then t is nil and cols
-// is not. Real servers mostly notice that in time and look the table up again, a
-// node only if the rows do not fit, or if it is made to (see lookUp). super is where
-// the message creates the table: its name is not kept then.
+// is not. Real servers mostly notice that in time and look the table up again, those
+// before 3.3.7 always; a node from then on only if the rows do not fit, or if it is
+// made to (see lookUp). super is where the message creates the table: its name is not
+// kept then.
 func (s *session) target(db *database, b *rawTableBlock, super *stable) (t *table, cols []column) {
 	r := s.recall()
 	k, known := r.tables[b.table]
 	known = known && s.n.version.keepsTables()
 	if cols = r.columns[k.owner]; known && fits(cols, b.block) {
-		return s.n.tableByID(db, b.table, k.id), cols
+		t = s.n.tableByID(db, b.table, k.id)
+		if s.n.version.losesRows() || t != nil && slices.Equal(cols, t.schema().cols) {
+			return t, cols
+		}
+		known = false // the server has noticed, and the library looks the table up
 	}
 	if t = db.tables[b.table]; t == nil {
 		if super != nil {

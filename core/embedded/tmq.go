@@ -259,6 +259,9 @@ func (a *subscribeArgs) fromConfig(v version) error {
 	for k, value := range a.Config {
 		known := configKeys[k] || k == "enable.wal.marker" && v.keepsWAL()
 		if !known {
+			if !v.namesOptions() {
+				return failure(codeMinusTwo, "Unknown error %d", codeMinusTwo)
+			}
 			return failure(codeInvalidPara, "unknown configuration key: %s", k)
 		}
 		if f := fields[k]; f != nil {

@@ -47,13 +47,17 @@ func (v version) forces() bool         { return v.has(3, 3, 6, 0) } // drop topi
 func (v version) checksums() bool      { return v.has(3, 3, 6, 0) } // the function crc32; 3.3.3 has none
 func (v version) decimals() bool       { return v.has(3, 3, 6, 0) }
 func (v version) blobs() bool          { return v.has(3, 3, 7, 0) }
-func (v version) tellsWALEnds() bool   { return v.has(3, 3, 7, 0) }  // v1_applied/committed in ins_vgroups
-func (v version) misleads() bool       { return !v.has(3, 3, 7, 0) } // raw rows may go to a table that came before, see mislead
-func (v version) commitsItself() bool  { return !v.has(3, 3, 7, 0) } // the library commits every 5 s, whatever it was told
+func (v version) tellsWALEnds() bool   { return v.has(3, 3, 6, 0) }  // v1_applied/committed in ins_vgroups
+func (v version) misleads() bool       { return !v.has(3, 3, 4, 0) } // raw rows may go to a table that came before, see mislead
+func (v version) commitsItself() bool  { return !v.has(3, 3, 4, 8) } // the library commits every 5 s, whatever it was told
 func (v version) recalls() bool        { return v.has(3, 3, 4, 0) }  // the library keeps what it knows of tables by connection
-func (v version) keepsTables() bool    { return v.has(3, 3, 7, 0) }  // raw rows may go to a table or column that is gone, or another database's
+func (v version) keepsTables() bool    { return v.has(3, 3, 4, 0) }  // raw rows may go to another database's table
+func (v version) losesRows() bool      { return v.has(3, 3, 7, 0) }  // or to a table or column that is gone
 func (v version) silencesTagged() bool { return v.has(3, 3, 5, 0) }  // a table whose tag was set leaves every subscription
 func (v version) keepsWAL() bool { // the keep version of a vnode; 3.3.7.5 has none, though its number is above
 	return v.has(3, 3, 6, 31) && !v.has(3, 3, 7, 0) || v.has(3, 4, 0, 0)
+}
+func (v version) namesOptions() bool { // that are not known; other adapters hand on the library's -2
+	return v.has(3, 3, 6, 27) && !v.has(3, 3, 7, 0) || v.has(3, 3, 8, 0)
 }
 func (v version) skipsMissing() bool { return v.has(3, 4, 0, 0) } // raw rows of missing tables are dropped in silence

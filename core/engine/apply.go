@@ -118,9 +118,10 @@ func reshapes(meta *raw.Meta) bool {
 	return true
 }
 
-// wholeRows is the first version known to take every message of rows whole.
-// 3.3.3.0's adapter ends at some, and writes rows of others to the wrong table.
-var wholeRows = core.Version{3, 3, 7, 0}
+// wholeRows is the first version that takes every message of rows whole [M: 3.3.6.13;
+// before by its source text]. 3.3.3.0's adapter ends at some, and writes rows of
+// others to the wrong table.
+var wholeRows = core.Version{3, 3, 4, 0}
 
 // blobRows is the first version that may take BLOB values: 3.3.7.5's adapter
 // ends when it is given one, and would end again at every retry.

@@ -20,8 +20,9 @@ import (
 // statement (docs/protocol.md, section 9). So children are created in front of the
 // rows that bring them, and with their names in order.
 
-// tellsIDs is the first version that is known to list super tables with their ids.
-var tellsIDs = core.Version{3, 3, 7, 0}
+// tellsIDs is the first version that lists super tables with their ids [M: 3.3.6.13];
+// 3.3.3.0 does not, and 3.3.4 by its source text does.
+var tellsIDs = core.Version{3, 3, 4, 0}
 
 // superTags is what a worker knows of the tags of super tables. It is believed for as
 // long as that their columns fit.

@@ -14,9 +14,9 @@ import (
 // trusting is the first version at which rows of a table that is not there may be
 // acknowledged and lost. 3.3.7 keeps the ids of tables that a connection has
 // written to, by name, and does not look whether there is still such a table [M];
-// 3.4 skips what is missing, by its source text. Earlier ones refuse with
-// codeTableMissing.
-var trusting = core.Version{3, 3, 7, 0}
+// 3.4 skips what is missing, by its source text. 3.3.6.13 and 3.3.3.0 refuse with
+// codeTableMissing [M]; of what came after 3.3.6.13 under that number nothing is known.
+var trusting = core.Version{3, 3, 6, 14}
 
 const (
 	// lookPace is how long rows may wait for the look at their tables while more

@@ -41,8 +41,8 @@ const (
 	awaitPause = 50 * time.Millisecond
 )
 
-// sharedGroups is the first version that groups are shared on: older ones do not
-// tell the ids of super tables.
+// sharedGroups is the first version that groups are shared on. Before 3.3.4 servers do
+// not tell the ids of super tables; what is in between was not tried.
 var sharedGroups = core.Version{3, 3, 7, 0}
 
 // errMovedAway ends the attempts at a message whose vgroup has another owner by

@@ -31,10 +31,11 @@ type plan struct {
 	sinkVersion          core.Version
 }
 
-// toldCommits is the first version whose client library is known to commit only what
-// it is told to. That of 3.3.3.0 stores every five seconds the positions of all that
-// was polled, also with enable.auto.commit=false [M]; what is in between was not tried.
-var toldCommits = core.Version{3, 3, 7, 0}
+// toldCommits is the first version whose client library commits only what it is told
+// to [M: 3.3.6.13; from 3.3.4.8 on by its source text]. That of 3.3.3.0 stores every
+// five seconds the positions of all that was polled, also with
+// enable.auto.commit=false [M].
+var toldCommits = core.Version{3, 3, 5, 0}
 
 // preflight checks everything that must hold before the first byte moves, and
 // creates what may be created: the database at the sink, the topic.

@@ -25,6 +25,7 @@ const (
 	codeTableGone      = 0x0618
 	codeOffsetNotKnown = 0x4010 // ask for the assignment first
 	codeOffsetSame     = 0x4012
+	codeBusy           = 0xfffe // of the adapter, and what is left of -2
 )
 
 // classes is the table of docs/protocol.md §7: what a replicator does about
@@ -40,7 +41,7 @@ var classes = map[core.Class][]int{
 		0x0215, 0x022D, 0x03E6, codeGroupUnknown, 0x4002, 0x4003, 0x4017,
 	},
 	core.ClassWait: {
-		0x0102, 0x0126, 0x012B, 0x012E, 0x2207, 0x2208, 0xfffe,
+		0x0102, 0x0126, 0x012B, 0x012E, 0x2207, 0x2208, codeBusy,
 	},
 	core.ClassOperator: {
 		0x0003, codeUserUnknown, 0x0353, codeAuthFailure, 0x0315, codeNoRights, 0x2644, 0x0214, 0x0512, 0x0013, 0x011E,
@@ -160,7 +161,7 @@ var hints = map[int]string{
 	0x012E:           hintDisk,
 	0x2207:           hintDisk,
 	0x2208:           hintDisk,
-	0xfffe:           "the adapter's limit of concurrent requests is reached",
+	codeBusy:         "the adapter's limit of concurrent requests is reached",
 	0x060B:           "the row's time is outside of what KEEP allows at the sink: compare KEEP on both sides",
 	0x1005:           "the server deleted WAL that was not yet read",
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"tdreplica/core"
@@ -137,14 +138,21 @@ func (src *source) join(ctx context.Context, args *subscribeArgs) error {
 	}
 	err := try()
 	for _, option := range []string{walMarker, minPollRows} { // the younger one first
-		var e *core.Error
-		if _, set := args.Config[option]; set && errors.As(err, &e) && e.Code == codeInvalidParam {
+		if _, set := args.Config[option]; set && unknownOption(err) {
 			delete(args.Config, option)
 			src.holds = src.holds && option != walMarker
 			err = try()
 		}
 	}
 	return err
+}
+
+// unknownOption reports whether a library does not know an option. It says -2 of
+// that, which adapters of 3.3.6.0 to 3.3.6.26, and of 3.3.7, hand on as if it were a
+// code of a server [M]; its lower half is also the code of an adapter that is busy.
+func unknownOption(err error) bool {
+	var e *core.Error
+	return errors.As(err, &e) && (e.Code == codeInvalidParam || e.Code == codeBusy && strings.HasPrefix(e.Text, "Unknown error"))
 }
 
 // HoldsWAL implements engine.Source.

@@ -133,27 +133,31 @@ func TestSubscribeOptions(t *testing.T) {
 }
 
 // TestOptionsOnlyWhereKnown: an adapter that has no map of options would drop it,
-// and one whose client library does not know an option refuses the subscription.
+// and one whose client library does not know an option refuses the subscription. One
+// that is busy is not asked again without the options.
 func TestOptionsOnlyWhereKnown(t *testing.T) {
 	sub := subscription
 	sub.HoldWAL, sub.MinRows = true, 16384
 	for _, c := range []struct {
 		version    string
 		refuses    []string
+		code       int
+		text       string
 		subscribed int
 		holds      bool
 		rows       any
 	}{
-		{"3.3.3.0", nil, 1, false, nil},
-		{"3.3.6.0", []string{walMarker, minPollRows}, 3, false, nil},
-		{"3.3.7.5", []string{walMarker}, 2, false, "16384"},
-		{"3.4.0.0", nil, 1, true, "16384"},
+		{"3.3.3.0", nil, 0, "", 1, false, nil},
+		{"3.3.6.0", []string{walMarker, minPollRows}, 0xfffe, "Unknown error 65534", 3, false, nil},
+		{"3.3.6.13", []string{walMarker}, 0xfffe, "Unknown error 65534", 2, false, "16384"},
+		{"3.3.8.0", []string{walMarker}, 0x0118, "unknown configuration key: enable.wal.marker", 2, false, "16384"},
+		{"3.4.0.0", nil, 0, "", 1, true, "16384"},
 	} {
 		f := newFake(t, func(r received) reply {
 			config, _ := r.Args["config"].(map[string]any)
 			for _, key := range c.refuses {
 				if r.Action == "subscribe" && config[key] != nil {
-					return reply{map[string]any{"code": 0x0118, "message": "unknown configuration key: " + key}}
+					return reply{map[string]any{"code": c.code, "message": c.text}}
 				}
 			}
 			return handshake(c.version, func(received) reply { return nil })(r)
@@ -164,6 +168,18 @@ func TestOptionsOnlyWhereKnown(t *testing.T) {
 		if len(asked) != c.subscribed || src.HoldsWAL() != c.holds || config[minPollRows] != c.rows {
 			t.Errorf("%s: subscribed %d times, holds %v, gathers %v rows", c.version, len(asked), src.HoldsWAL(), config[minPollRows])
 		}
+	}
+	busy := newFake(t, func(r received) reply {
+		if r.Action == "subscribe" {
+			return reply{map[string]any{"code": 0xfffe, "message": "too many requests"}}
+		}
+		return handshake("3.4.0.0", func(received) reply { return nil })(r)
+	})
+	if _, err := New(Options{}).Source(t.Context(), busy.endpoint(), sub); core.ClassOf(err) != core.ClassWait {
+		t.Errorf("a busy adapter: %v", err)
+	}
+	if n := len(busy.requests("subscribe")); n != 1 {
+		t.Errorf("a busy adapter was asked %d times", n)
 	}
 }
 
