@@ -97,3 +97,43 @@ func columnNames(e *env, vgroups int) {
 	}
 	e.equal(e.a, e.b, db)
 }
+
+// TestHazardColumnsOfTheOther has columns replaced at the sink of one direction, and
+// by the other one at its source: it reads nothing of that. The rows that follow
+// belong to the new columns.
+func TestHazardColumnsOfTheOther(t *testing.T) {
+	t.Parallel()
+	for what, changes := range map[string][]string{
+		"columns":         {"alter table DB.st drop column v", "alter table DB.st add column v int", "alter table DB.n drop column v", "alter table DB.n add column v int"},
+		"the super table": {"drop table DB.st", "create table DB.st(ts timestamp, v int, w int) tags(g int)"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			scenario(t, options{}, func(e *env) { columnsOfTheOther(e, changes) })
+		})
+	}
+}
+
+func columnsOfTheOther(e *env, changes []string) {
+	db := e.create(database{}, e.a, e.b)
+	in := e.runInstance()
+	there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+	e.exec(e.a, "create table "+db+".st(ts timestamp, v int, w int) tags(g int)", "create table "+db+".n(ts timestamp, v int, w int)")
+	write := func(round int) {
+		e.exec(e.a, fmt.Sprintf("insert into %s.c using %s.st tags(0) (ts,v,w) values(%d,1,2)", db, db, loadEpoch+round),
+			fmt.Sprintf("insert into %s.n(ts,v,w) values(%d,1,2)", db, loadEpoch+round))
+	}
+	write(0)
+	e.exec(e.a, "alter table "+db+".st drop column w", "alter table "+db+".st add column w int")
+	for round := 1; round < 3; round++ {
+		write(round)
+		in.caughtUp(there, back)
+	}
+	for _, sql := range changes {
+		e.exec(e.b, strings.ReplaceAll(sql, "DB", db))
+	}
+	in.caughtUp(there, back)
+	in.caughtUp(there, back)
+	write(3)
+	in.caughtUp(there, back)
+	e.equal(e.a, e.b, db)
+}

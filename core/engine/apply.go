@@ -95,7 +95,9 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 	}
 	if reshapes(meta) {
 		w.p.reshaped.Add(1)
-		w.p.mended.changed() // connections keep to the columns that they know
+		// Connections keep tables' ids and columns by their names, and what they send
+		// to those that are gone may be acknowledged and lost, whoever dropped them.
+		w.p.mended.changed()
 	}
 	if meta.Kind == raw.AlterSuperTable && meta.Super != nil {
 		if meta.Destroys() {
@@ -387,14 +389,13 @@ func (w *worker) applyDeletes(ctx context.Context, meta *raw.Meta, m *core.Messa
 func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	t := w.p.t
 	for i, d := range meta.Dropped {
-		// Whoever dropped it, rows behind this are of another table of that name.
-		// The sink's connections remember the old one's id by the name, and what
-		// they send to it may be acknowledged and lost.
-		w.p.mended.changed()
 		users := meta.Kind == raw.DropTables && !d.IfExists
 		echo := t.takeEcho(m, d.Name)
 		super := meta.Kind == raw.DropSuperTable
 		if echo && !users || super && t.droppedBefore(d.SUID) {
+			if super {
+				t.noteDropped(d.SUID) // another one of its name is made without a trace here
+			}
 			continue
 		}
 		other, err := w.elsewhere(ctx, m, d.Name)

@@ -23,11 +23,13 @@ import (
 // outdated knowledge. It gives that answer itself, before anything is sent to a
 // server, for a row of a super table, which is in no vgroup; and it looks up every
 // table that the message names, also those without a row in it. So the first rows
-// of a table on a connection come behind such a message.
+// of a table on a connection come behind such a message. And so do the first ones
+// with other columns, or other ids of them: the library keeps a table's columns, too,
+// and takes one for another of its name, which may have been changed at the sink.
 type recall struct {
 	recalls bool // the adapter's library does so
 	seed    maphash.Seed
-	known   map[uint64]struct{} // tables that were looked up, by a hash of their names
+	known   map[uint64]struct{} // tables that were looked up, by a hash of their names and columns
 	super   raw.Keyed           // a super table of the database; none: it has none
 	sought  bool                // super was asked for
 }
@@ -63,7 +65,8 @@ const (
 
 // tables are those of a message that concern the library.
 type tables struct {
-	keys   map[uint64]bool // of their names
+	keys   map[uint64]bool // of their names and columns
+	names  map[uint64]bool
 	list   []raw.Keyed
 	create []raw.NewTable // those of list that are to be created
 }
@@ -208,21 +211,26 @@ func (k *sink) tables(m *core.Message, all bool) (t tables, err error) {
 		k.known, k.seed = map[uint64]struct{}{}, maphash.MakeSeed()
 	}
 	err = raw.Tables(m.RawType, m.Payload(), func(ref raw.TableRef) {
-		key := maphash.Bytes(k.seed, ref.Name)
+		name := maphash.Bytes(k.seed, ref.Name)
+		if ref.Created {
+			if t.names[name] {
+				t.create = append(t.create, raw.NewTable{Name: string(ref.Name), Super: ref.Super, Record: ref.Record})
+			}
+			return
+		}
+		key := name ^ maphash.Bytes(k.seed, ref.Schema)
 		if _, ok := k.known[key]; ok && !all {
 			return
 		}
-		if listed := t.keys[key]; ref.Created && listed {
-			t.create = append(t.create, raw.NewTable{Name: string(ref.Name), Super: ref.Super, Record: ref.Record})
-		} else if !ref.Created && !listed {
-			columns, bad := raw.SchemaKey(ref.Schema)
-			if bad != nil {
-				return // such rows are refused
-			}
-			if t.keys == nil {
-				t.keys = map[uint64]bool{}
-			}
-			t.keys[key] = true
+		columns, bad := raw.SchemaKey(ref.Schema)
+		if bad != nil {
+			return // such rows are refused
+		}
+		if t.keys == nil {
+			t.keys, t.names = map[uint64]bool{}, map[uint64]bool{}
+		}
+		if t.keys[key] = true; !t.names[name] {
+			t.names[name] = true
 			t.list = append(t.list, raw.Keyed{Table: string(ref.Name), Key: columns})
 		}
 	})
