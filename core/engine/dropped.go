@@ -74,10 +74,14 @@ func (t *task) noteAdded(meta *raw.Meta) {
 }
 
 // forgetAdded takes note that a super table is made anew: its columns have ids of
-// their own. The drop in between may have been applied by another instance.
+// their own. The drop in between may have been applied by another instance. The
+// creation of one that was dropped since is read again, and says nothing.
 func (t *task) forgetAdded(s *raw.SuperTable) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if slices.Contains(t.rec.Dropped, s.SUID) {
+		return
+	}
 	for i := range t.rec.Altered {
 		if a := &t.rec.Altered[i]; a.Again != 0 && a.Table == s.Name && a.SUID != s.SUID {
 			a.Again = 0
