@@ -397,3 +397,23 @@ func TestHazardWidenedAndRenamed(t *testing.T) {
 		e.equal(e.a, e.b, db)
 	})
 }
+
+// TestHazardWidenedAndDropped makes a column longer, writes longer values, and drops
+// the super table, at the side that has not made it. When the other side is to be made
+// longer the source has nothing to compare with, and the rows go with their table.
+func TestHazardWidenedAndDropped(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		db := e.create(database{}, e.a, e.b)
+		e.exec(e.a, "create table "+db+".st(ts timestamp, s varchar(8)) tags(g int)")
+		in := e.runInstance()
+		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
+		in.caughtUp(there, back)
+		in.stopped(back, db)
+		e.exec(e.b, "alter table "+db+".st modify column s varchar(16)",
+			fmt.Sprintf("insert into %s.c using %s.st tags(1) values(%d,'sixteen letters!')", db, db, loadEpoch),
+			"drop table "+db+".st", fmt.Sprintf("create table %s.n(ts timestamp, v int)", db))
+		in.begin(core.StartRequest{ID: back})
+		in.caughtUp(there, back)
+		e.equal(e.a, e.b, db)
+	})
+}

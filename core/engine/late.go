@@ -132,8 +132,7 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	}
 	if err == nil && here == nil {
 		if here, err = w.recreate(ctx, name); err == nil && here == nil {
-			w.p.t.say(core.LevelWarn, core.EventDDL, "%d rows of table %s are left out: the source has dropped it since", b.Rows, b.Table)
-			return raw.Block{}, false, nil
+			return w.leaveOut(b)
 		}
 	}
 	if err != nil {
@@ -141,8 +140,10 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	}
 	want := wanted(b)
 	var there *core.Table
+	gone := false
 	if len(lacks(want, here)) > 0 {
-		if there, err = w.describe(ctx, pl.catalog, name); err != nil {
+		there, err = w.describe(ctx, pl.catalog, name)
+		if gone = there == nil; err != nil {
 			return raw.Block{}, false, err
 		}
 		if here, err = w.mendOwner(ctx, name, want, here, there); err != nil {
@@ -158,6 +159,9 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 		return replaced(c.Describe(), there, here) || w.p.t.isAnother(owner, c.Column)
 	})
 	fit, left, err := rows.Fit(here.Columns)
+	if err != nil && gone {
+		return w.leaveOut(b)
+	}
 	if err != nil {
 		return raw.Block{}, false, refused(w.p, m, clash(db, b.Table, there, here, err))
 	}
@@ -166,6 +170,12 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 			strings.Join(left, ", "), b.Table)
 	}
 	return fit, true, nil
+}
+
+// leaveOut says that rows are not written because their table goes anyway.
+func (w *worker) leaveOut(b *raw.Block) (raw.Block, bool, error) {
+	w.p.t.say(core.LevelWarn, core.EventDDL, "%d rows of table %s are left out: the source has dropped it since", b.Rows, b.Table)
+	return raw.Block{}, false, nil
 }
 
 // replaced reports whether a column was dropped since and another one added
