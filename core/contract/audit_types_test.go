@@ -135,6 +135,10 @@ func TestVerifySurvivesAnOutage(t *testing.T) {
 		if _, err := in.Verify(e.Context(), core.VerifyRequest{ID: id, Actor: testActor}); err != nil {
 			e.Fatal(err)
 		}
+		e.waitUntil("it has begun", func() (bool, string) {
+			run, err := in.Audit(e.Context(), id)
+			return err == nil && (run.Databases[0].Step != "" || run.State.Over()), fmt.Sprint(err)
+		})
 		e.stop(e.b, adapter)
 		e.start(e.b, adapter)
 		in.expect(in.audited(id).Databases[0], core.AuditEqual, nil)
