@@ -88,6 +88,8 @@ func init() {
 		"vgroup {1} gives nothing: it stands at {2} although its WAL goes to {3}, and others move",
 		"is its WAL damaged? Look for vgId:{1} in the log of the source's taosd",
 		"the subscription is made anew",
+		"if it comes back",
+		"rows that a prepared statement wrote to some columns may end all subscriptions of a source before 3.3.7.5, which must be upgraded then",
 		"subscribing anew",
 		"the vgroups of a consumer that died are free now",
 		"the server handed over {1} of {2} vgroups within {3}",

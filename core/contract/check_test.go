@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -140,7 +141,7 @@ func (s *side) content(ctx context.Context, db string) (map[string][]string, err
 		}
 		all["rows of "+t[0]] = lines(rows)
 	}
-	tags, err := s.sql.run(ctx, "select table_name, tag_name, tag_type, tag_value from information_schema.ins_tags where db_name='"+db+"'")
+	tags, err := s.tagsOf(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +149,20 @@ func (s *side) content(ctx context.Context, db string) (map[string][]string, err
 		all["tags of "+t[0]] = append(all["tags of "+t[0]], strings.Join(t[1:], " "))
 	}
 	return all, nil
+}
+
+// tagsOf reads the tags of a database's children. A server looks for them in its
+// vnodes, and 3.3.6.13 may come to one of another scenario's that is being dropped.
+func (s *side) tagsOf(ctx context.Context, db string) (rows [][]string, err error) {
+	const vnodeClosed, tries = 0x0503, 5
+	for range tries {
+		rows, err = s.sql.run(ctx, "select table_name, tag_name, tag_type, tag_value from information_schema.ins_tags where db_name='"+db+"'")
+		if e, ok := errors.AsType[*sqlError](err); !ok || e.Code != vnodeClosed {
+			break
+		}
+		pause(ctx, time.Second)
+	}
+	return rows, err
 }
 
 func lines(rows [][]string) []string {

@@ -199,10 +199,19 @@ func anew(t *task) string {
 	return fmt.Sprintf("copy the rows of the missing time to the sink, then `remove %s --force` and `start` it anew", t.key.Replica)
 }
 
+// partialRows is the first version known to hand out rows that a client wrote to some
+// columns of a table by a prepared statement. Before, they may end a vgroup's
+// subscriptions, for whoever reads [M: 3.3.3.0, 3.3.6.13].
+var partialRows = core.Version{3, 3, 7, 5}
+
 func stalled(pl *plan, vgroup int32, at, end int64, silence time.Duration) error {
-	return &core.Error{
+	e := &core.Error{
 		Class: core.ClassReconnect,
 		Op:    "read topic " + pl.topic + " at " + pl.sourceName,
 		Text:  fmt.Sprintf("vgroup %d gave nothing for %v although its WAL goes from %d to %d; the subscription is made anew", vgroup, silence, at, end),
 	}
+	if !pl.sourceVersion.AtLeast(partialRows) {
+		e.Hint = "if it comes back: rows that a prepared statement wrote to some columns may end all subscriptions of a source before 3.3.7.5, which must be upgraded then"
+	}
+	return e
 }

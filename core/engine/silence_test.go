@@ -38,9 +38,9 @@ func TestIdleTaskNoticesADeadSink(t *testing.T) {
 
 // watched is an instance whose watchdog soon finds silence suspicious, and the id of
 // its replica.
-func watched(t *testing.T) (*world, *instance, string) {
+func watched(t *testing.T, version string) (*world, *instance, string) {
 	w := newWorld(t)
-	w.server(east, "power")
+	w.server(east, "power").versions.Server = version
 	w.server(west, "power")
 	cfg := quick()
 	cfg.Engine.StallTimeout.Duration = 50 * time.Millisecond
@@ -51,7 +51,15 @@ func watched(t *testing.T) (*world, *instance, string) {
 }
 
 func TestSilentSourceIsOpenedAnew(t *testing.T) {
-	w, i, id := watched(t)
+	for version, what := range map[string]bool{"3.3.6.13": true, "3.3.7.5": false} {
+		t.Run(version, func(t *testing.T) { silentSource(t, version, what) })
+	}
+}
+
+// silentSource has a source say nothing for a while; a server that may never say
+// anything again is one of which the reason is told.
+func silentSource(t *testing.T, version string, told bool) {
+	w, i, id := watched(t, version)
 	w.mu.Lock()
 	w.mute = true
 	w.mu.Unlock()
@@ -61,7 +69,8 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 		defer w.mu.Unlock()
 		return w.calls["subscribe"] > 1
 	})
-	if task := i.task(t, id, "power"); !strings.Contains(task.LastError, "gave nothing") {
+	task := i.task(t, id, "power")
+	if !strings.Contains(task.LastError, "gave nothing") || strings.Contains(task.LastError, "prepared statement") != told {
 		t.Errorf("the last error is %q", task.LastError)
 	}
 	w.mu.Lock()
@@ -74,7 +83,7 @@ func TestSilentSourceIsOpenedAnew(t *testing.T) {
 // further. Making the subscription anew does not help; the other vgroup goes on, and
 // the task says what it is, until that is over.
 func TestAVgroupThatGivesNothing(t *testing.T) {
-	w, i, id := watched(t)
+	w, i, id := watched(t, "3.3.7.5")
 	broken := func(vgroup int32) {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -46,6 +46,10 @@ func (src *source) Assignment(ctx context.Context) ([]core.Assignment, error) {
 		} `json:"assignment"`
 	}
 	if err := src.s.ask(ctx, op, "assignment", &topicArgs{Topic: src.sub.Topic}, src.opts.RequestTimeout, &reply); err != nil {
+		var e *core.Error
+		if errors.As(err, &e) && e.Code == codeTopicNotOurs {
+			e.Class = core.ClassRetry // no vgroup was handed over yet
+		}
 		return nil, err
 	}
 	out := make([]core.Assignment, 0, len(reply.Assignment))

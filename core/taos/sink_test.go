@@ -69,7 +69,7 @@ func TestWriteRefusesWhatIsNoMessage(t *testing.T) {
 // after it.
 func TestWriteErrors(t *testing.T) {
 	for code, class := range map[int]core.Class{
-		0x03D3: core.ClassRetry, 0x0118: core.ClassData, 0x2616: core.ClassOperator,
+		0x03D3: core.ClassRetry, 0x0386: core.ClassRetry, 0x0118: core.ClassData, 0x2616: core.ClassOperator,
 		0x012E: core.ClassWait, 0x000B: core.ClassReconnect, 0x7777: core.ClassData,
 	} {
 		refused := false
