@@ -18,6 +18,9 @@ var (
 	// wrote. Older ones drop the request for it silently, and a database that
 	// is replicated in both directions would loop.
 	MinTwoWay = Version{3, 3, 2, 3}
+	// MinCompare is the oldest adapter that hands out rows as they are stored.
+	// Without that two sides cannot be compared, nor repaired.
+	MinCompare = Version{3, 3, 0, 7}
 )
 
 // ParseVersion reads the numbers at the start of a version text.
@@ -69,6 +72,20 @@ func (v Versions) CanExclude() bool {
 	return err == nil && adapter.AtLeast(MinTwoWay) && server.AtLeast(MinServer)
 }
 
+// CheckCompare returns nil if the rows of an endpoint of these versions can be
+// compared with another's, and an error of class operator otherwise.
+func (v Versions) CheckCompare(address string) error {
+	if adapter, err := ParseVersion(v.Adapter); err == nil && adapter.AtLeast(MinCompare) {
+		return nil
+	}
+	return &Error{
+		Class: ClassOperator,
+		Op:    "verify and repair at " + address,
+		Text:  fmt.Sprintf("its taosAdapter is %s, and before %s it does not hand out rows as they are stored", v.Adapter, MinCompare),
+		Hint:  "upgrade TDengine there, with its taosAdapter; replication works without",
+	}
+}
+
 // CheckTwoWay returns nil if an endpoint of these versions may be the source of
 // a database that is replicated in both directions, and an error of class
 // operator otherwise.
@@ -80,6 +97,6 @@ func (v Versions) CheckTwoWay(address string) error {
 		Class: ClassOperator,
 		Op:    "prepare two-way replication from " + address,
 		Text:  fmt.Sprintf("its taosAdapter is %s, and before %s changes that came by replication cannot be told from others: they would go round for ever", v.Adapter, MinTwoWay),
-		Hint:  "upgrade taosAdapter there, or replicate in one direction only",
+		Hint:  "upgrade TDengine there, with its taosAdapter, or replicate in one direction only",
 	}
 }

@@ -49,3 +49,15 @@ func TestCheckTwoWay(t *testing.T) {
 		}
 	}
 }
+
+func TestCheckCompare(t *testing.T) {
+	if err := (Versions{Server: "3.3.0.8", Adapter: "3.3.0.7"}).CheckCompare("http://a:6041"); err != nil {
+		t.Fatal(err)
+	}
+	for _, adapter := range []string{"3.3.0.4", "nonsense"} {
+		err := (Versions{Server: "3.3.0.8", Adapter: adapter}).CheckCompare("http://a:6041")
+		if ClassOf(err) != ClassOperator || !strings.Contains(err.Error(), "3.3.0.7") {
+			t.Errorf("adapter %q: %v", adapter, err)
+		}
+	}
+}

@@ -1,6 +1,11 @@
 package contract
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"tdreplica/core"
+)
 
 const otherVersion = "the version of a real server cannot be chosen; every other scenario runs at the one it has"
 
@@ -33,4 +38,27 @@ func TestOtherVersions(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOldAdapterCannotCompare: where rows cannot be read as they are stored, a check
+// says so beforehand and a verify when it is asked for; replication goes on.
+func TestOldAdapterCannotCompare(t *testing.T) {
+	scenario(t, options{version: "3.3.0.0", embedded: otherVersion}, func(e *env) {
+		in, id, db := begun(e)
+		found, err := in.Inspect(e.Context(), core.InspectRequest{Source: e.a.ep, Sink: e.b.ep, Databases: []string{db}})
+		if err != nil {
+			e.Fatal(err)
+		}
+		if text := strings.Join(found[0].Warnings, "\n"); strings.Count(text, core.MinCompare.String()) != 2 {
+			e.Errorf("the warnings do not name both sides' adapters: %s", text)
+		}
+		d := in.verify(id, false)
+		in.expect(d, core.AuditFailed, nil)
+		if !strings.Contains(d.Note, core.MinCompare.String()) {
+			e.Errorf("the note does not tell which version it takes: %s", d.Note)
+		}
+		write(e, e.a, db, 100)
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
 }

@@ -78,8 +78,14 @@ func (w *wsSession) free(raw json.RawMessage) {
 	}
 }
 
-// fetchResult sends the next block of a result, or that there is none.
+// fetchResult sends the next block of a result, or that there is none. An adapter
+// that does not know the request answers with a text.
 func (w *wsSession) fetchResult(req *request, id uint64) {
+	if !w.n.version.handsOutBlocks() {
+		req.Action = "unknown"
+		w.s.answer(req, nil, failure(codeAdapter, "unknown action unknown"))
+		return
+	}
 	got := w.n.strike(Request{Action: "fetch_raw_block"})
 	if got.DropBefore {
 		w.s.conn.Close()

@@ -38,6 +38,7 @@ func (v version) has(a, b, c, d int) bool {
 
 // The versions since which something is as it is.
 
+func (v version) handsOutBlocks() bool { return v.has(3, 3, 0, 7) } // of a result, by the frame that asks for them
 func (v version) fetchRawData() bool   { return v.has(3, 3, 2, 0) } // older adapters do not know the action
 func (v version) excludes() bool       { return v.has(3, 3, 2, 3) } // older adapters drop the field in silence
 func (v version) surfacesErrors() bool { return v.has(3, 3, 6, 0) } // poll errors, message_id replay, the config map

@@ -239,7 +239,7 @@ func compare(source core.Database, sink *core.Database) (problems, warnings []st
 // checkVersions refuses servers that are too old to talk to, and adapters that
 // would send replicated rows round for ever. Whether another instance copies
 // the other way cannot be known; then it is only a warning.
-func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink core.Versions) ([]string, error) {
+func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink core.Versions) (warnings []string, err error) {
 	for _, side := range []struct {
 		name string
 		v    core.Versions
@@ -250,13 +250,14 @@ func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink cor
 				Text: fmt.Sprintf("its version is %q, and %s is the oldest that can be replicated", side.v.Server, core.MinServer),
 			}
 		}
+		if err := side.v.CheckCompare(side.name); err != nil {
+			warnings = append(warnings, err.Error())
+		}
 	}
-	var warnings []string
 	if from, to := serverOf(source), serverOf(sink); !to.AtLeast(from) {
 		warnings = append(warnings, fmt.Sprintf("the sink's server is %s, older than the source's %s; it may not know every type of column", to, from))
 	}
-	err := source.CheckTwoWay(sourceName)
-	if err == nil {
+	if err = source.CheckTwoWay(sourceName); err == nil {
 		return warnings, nil
 	}
 	if e.otherWay(id, sourceName, sinkName) != "" {

@@ -30,13 +30,19 @@ type auditor struct {
 
 var _ audit.Side = (*auditor)(nil)
 
-// Side connects for comparing.
+// Side connects for comparing. An adapter that is too old for it is an error of
+// class operator.
 func (c *Connector) Side(ctx context.Context, ep core.Endpoint) (audit.Side, error) {
 	cat, err := c.Catalog(ctx, ep)
 	if err != nil {
 		return nil, err
 	}
-	return &auditor{catalog: cat.(*catalog)}, nil
+	side := &auditor{catalog: cat.(*catalog)}
+	if err := side.versions.CheckCompare(side.ep.String()); err != nil {
+		side.Close()
+		return nil, err
+	}
+	return side, nil
 }
 
 var _ engine.Connector = (*Connector)(nil)

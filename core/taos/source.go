@@ -13,10 +13,12 @@ import (
 	"tdreplica/core/engine"
 )
 
-// Adapters from these versions on know fetch_raw_data, and resend a cached
-// message to who polls with another message_id.
+// Adapters from these versions on know fetch_raw_data and, with their libraries,
+// batches of changes; they resend a cached message to who polls with another
+// message_id.
 var (
 	versionFetchData = core.Version{3, 3, 2, 0}
+	versionBatchMeta = core.Version{3, 3, 2, 0}
 	versionMessageID = core.Version{3, 3, 6, 0}
 	versionConfig    = core.Version{3, 3, 6, 0} // and take options by their own names
 )
@@ -68,7 +70,7 @@ type subscribeArgs struct {
 	OffsetReset     string            `json:"offset_reset"`
 	Topics          []string          `json:"topics"`
 	AutoCommit      string            `json:"auto_commit"`
-	BatchMeta       string            `json:"enable_batch_meta"`
+	BatchMeta       string            `json:"enable_batch_meta,omitempty"`
 	Excluded        string            `json:"msg_consume_excluded"`
 	WithTableName   string            `json:"with_table_name"`
 	SessionTimeout  string            `json:"session_timeout_ms"`
@@ -95,8 +97,12 @@ func (src *source) subscribe(ctx context.Context) error {
 		GroupID: src.sub.Group, ClientID: src.sub.ClientID,
 		OffsetRest: "earliest", OffsetReset: "earliest",
 		Topics:     []string{src.sub.Topic},
-		AutoCommit: "false", BatchMeta: "1", Excluded: "1", WithTableName: "true",
+		AutoCommit: "false", Excluded: "1", WithTableName: "true",
 		SessionTimeout: milliseconds(src.opts.SessionTimeout),
+	}
+	// An adapter that is newer than its library passes it on, and the library refuses it.
+	if src.adapter.AtLeast(versionBatchMeta) {
+		args.BatchMeta = "1"
 	}
 	if src.sub.Latest {
 		args.OffsetRest, args.OffsetReset = "latest", "latest"

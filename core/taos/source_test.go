@@ -183,6 +183,18 @@ func TestOptionsOnlyWhereKnown(t *testing.T) {
 	}
 }
 
+// TestBatchMetaOnlyWhereKnown: an adapter that is newer than its client library, whose
+// version it tells, passes the option on, and the library refuses it.
+func TestBatchMetaOnlyWhereKnown(t *testing.T) {
+	for version, want := range map[string]any{"3.3.1.9": nil, "3.3.2.0": "1"} {
+		f := newFake(t, handshake(version, func(received) reply { return nil }))
+		openSource(t, f, Options{}, subscription)
+		if got := f.requests("subscribe")[0].Args["enable_batch_meta"]; got != want {
+			t.Errorf("version %s: enable_batch_meta is %v, want %v", version, got, want)
+		}
+	}
+}
+
 func TestMessageIDOnlyWhereKnown(t *testing.T) {
 	for version, want := range map[string]bool{"3.3.5.9": false, "3.3.6.0": true} {
 		f := newFake(t, handshake(version, func(r received) reply {
