@@ -83,6 +83,8 @@ func init() {
 		"an interruption that lasts longer loses rows",
 		"the sink's server is {1}, older than the source's {2}",
 		"it may not know every type of column",
+		"the source's server is {1}",
+		"it may end, again and again, where a subscription reads rows of tables that were dropped since, and is to be upgraded",
 		"its WAL ends at version {1}, but everything below {2} was applied before",
 		"the WAL was made anew",
 		"vgroup {1} gave nothing for {2} although its WAL goes from {3} to {4}",

@@ -109,7 +109,7 @@ func (s *side) content(ctx context.Context, db string) (map[string][]string, err
 	if err != nil {
 		return nil, err
 	}
-	tables, err := s.sql.run(ctx, "select table_name, stable_name from information_schema.ins_tables where db_name='"+db+"'")
+	tables, err := s.look(ctx, "select table_name, stable_name from information_schema.ins_tables where db_name='"+db+"'")
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func (s *side) content(ctx context.Context, db string) (map[string][]string, err
 		}
 		all["rows of "+t[0]] = lines(rows)
 	}
-	tags, err := s.tagsOf(ctx, db)
+	tags, err := s.look(ctx, "select table_name, tag_name, tag_type, tag_value from information_schema.ins_tags where db_name='"+db+"'")
 	if err != nil {
 		return nil, err
 	}
@@ -151,12 +151,12 @@ func (s *side) content(ctx context.Context, db string) (map[string][]string, err
 	return all, nil
 }
 
-// tagsOf reads the tags of a database's children. A server looks for them in its
-// vnodes, and 3.3.6.13 may come to one of another scenario's that is being dropped.
-func (s *side) tagsOf(ctx context.Context, db string) (rows [][]string, err error) {
+// look asks for a list of tables or tags. A server looks for them in all vnodes, and
+// 3.3.6.13 may come to one of another scenario's that is being dropped.
+func (s *side) look(ctx context.Context, sql string) (rows [][]string, err error) {
 	const vnodeClosed, tries = 0x0503, 5
 	for range tries {
-		rows, err = s.sql.run(ctx, "select table_name, tag_name, tag_type, tag_value from information_schema.ins_tags where db_name='"+db+"'")
+		rows, err = s.sql.run(ctx, sql)
 		if e, ok := errors.AsType[*sqlError](err); !ok || e.Code != vnodeClosed {
 			break
 		}

@@ -301,12 +301,20 @@ func (n *Node) encodeDropTable(t *table, quiet bool) []byte {
 	return metaPayload(t.vg, e.b)
 }
 
-// decodeDropTable returns the names of the tables to be dropped.
-func decodeDropTable(payload []byte) ([]string, error) {
+// decodeDropTable returns the names of the tables to be dropped. With uids it fails
+// where these are missing.
+func decodeDropTable(payload []byte, uids bool) ([]string, error) {
 	d := metaBody(payload)
 	var names []string
 	for range d.count() {
-		names = append(names, d.sized().name())
+		t := d.sized()
+		names = append(names, t.name())
+		if t.i64(); uids { // behind the super table's
+			t.i64()
+		}
+		if t.err != nil {
+			return nil, failure(codeInvalidPara, "Invalid parameters")
+		}
 	}
 	return names, d.err
 }

@@ -234,7 +234,7 @@ func (s *session) rawAlterTable(db *database, payload []byte) error {
 }
 
 func (s *session) rawDropTables(db *database, payload []byte) error {
-	names, err := decodeDropTable(payload)
+	names, err := decodeDropTable(payload, s.n.version.newLayout())
 	if err != nil {
 		return err
 	}

@@ -233,6 +233,18 @@ func TestTwoWayWithOldAdapterIsRefused(t *testing.T) {
 	await(t, "the looping direction fails", func() bool { return i.task(t, one.ID, "power").State == core.Failed })
 }
 
+func TestSourceThatMayEndIsWarnedOf(t *testing.T) {
+	for version, want := range map[string]bool{"3.3.5.9": false, "3.3.6.0": true, "3.3.6.13": true, "3.3.6.14": false, "3.3.7.0": false} {
+		w := newWorld(t)
+		w.server(east, "power").versions.Server = version
+		w.server(west, "power")
+		said := strings.Join(running(t, w, quick()).start(t, request("power")).Warnings, "; ")
+		if strings.Contains(said, "it may end, again and again") != want {
+			t.Errorf("%s: %q", version, said)
+		}
+	}
+}
+
 func TestPanicFailsOneTaskOnly(t *testing.T) {
 	w := newWorld(t)
 	w.server(east, "power", "factory")

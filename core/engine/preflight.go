@@ -236,6 +236,14 @@ func compare(source core.Database, sink *core.Database) (problems, warnings []st
 	return problems, warnings
 }
 
+// From freesTwice on, up to freesOnce, a source's taosd may end where a subscription
+// reads rows of tables that were dropped since [M: 3.3.6.13]. When it is up again the
+// consumer comes back to the same rows.
+var (
+	freesTwice = core.Version{3, 3, 6, 0}
+	freesOnce  = core.Version{3, 3, 6, 14}
+)
+
 // checkVersions refuses servers that are too old to talk to, and adapters that
 // would send replicated rows round for ever. Whether another instance copies
 // the other way cannot be known; then it is only a warning.
@@ -256,6 +264,9 @@ func (e *Engine) checkVersions(id, sourceName, sinkName string, source, sink cor
 	}
 	if from, to := serverOf(source), serverOf(sink); !to.AtLeast(from) {
 		warnings = append(warnings, fmt.Sprintf("the sink's server is %s, older than the source's %s; it may not know every type of column", to, from))
+	}
+	if from := serverOf(source); from.AtLeast(freesTwice) && !from.AtLeast(freesOnce) {
+		warnings = append(warnings, fmt.Sprintf("the source's server is %s; it may end, again and again, where a subscription reads rows of tables that were dropped since, and is to be upgraded", from))
 	}
 	if err = source.CheckTwoWay(sourceName); err == nil {
 		return warnings, nil

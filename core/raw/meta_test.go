@@ -89,6 +89,24 @@ func TestSuperTable(t *testing.T) {
 	}
 }
 
+// TestDropIsReadByNewerServers: what a server that does not log uids has dropped
+// gets one, behind the id of the super table, and loses nothing.
+func TestDropIsReadByNewerServers(t *testing.T) {
+	m := find(t, "3.3.3.0", "drop child table", DropTables)
+	item := m.Drop(0)
+	again, err := Metas(item.RawType, item.Payload)
+	if err != nil || len(again) != 1 || len(item.Payload) != len(m.Payload)+8 {
+		t.Fatalf("%x, of %x: %v", item.Payload, m.Payload, err)
+	}
+	d := again[0].Dropped
+	if len(d) != 1 || d[0].completed || d[0].Name != "c3" || d[0].SUID != m.Dropped[0].SUID || d[0].UID != 0 || d[0].IfExists {
+		t.Errorf("%+v", d)
+	}
+	if m := find(t, "3.3.7.5", "drop child table", DropTables); string(m.Drop(0).Payload) != string(m.Payload) {
+		t.Error("a drop with a uid was changed")
+	}
+}
+
 func TestDropTellsWhichTable(t *testing.T) {
 	if d := find(t, "3.3.7.5", "drop child table", DropTables).Dropped; len(d) != 1 || d[0].Name != "c3" || d[0].SUID != 1576713542731120306 || d[0].UID != 2988736946599107961 || d[0].IfExists {
 		t.Errorf("%+v", d)

@@ -2,6 +2,7 @@ package raw
 
 import (
 	"fmt"
+	"slices"
 
 	"tdreplica/core"
 )
@@ -72,7 +73,8 @@ type Dropped struct {
 	// table if exists` log it, a plain `drop table` does not.
 	IfExists bool
 
-	record []byte // as it stands in the payload
+	record    []byte // as it stands in the payload, with a uid in any case
+	completed bool   // it had none
 }
 
 func (m *Meta) superTable(r *reader) {
@@ -176,8 +178,10 @@ func (m *Meta) dropTables(r *reader) {
 		it := f.frame()
 		record := it.b
 		d := Dropped{Name: it.cstr(), SUID: it.i64(), record: record}
-		if len(it.b) >= 9 { // else only the flag that follows the uid
+		if rest := it.b; len(rest) >= 9 { // else only the flag that follows the uid
 			d.UID = it.i64()
+		} else if it.err == nil {
+			d.record, d.completed = slices.Concat(record[:len(record)-len(rest)], make([]byte, 8), rest), true
 		}
 		if it.more() {
 			d.IfExists = it.u8() != 0
@@ -191,9 +195,10 @@ func (m *Meta) dropTables(r *reader) {
 	r.adopt(f)
 }
 
-// Drop is one of the drops of a meta, to be written on its own.
+// Drop is one of the drops of a meta, to be written on its own. A server that reads
+// the uid of a table refuses one without (0x0118); which uid it is does not matter.
 func (m Meta) Drop(i int) Item {
-	if len(m.Dropped) == 1 {
+	if len(m.Dropped) == 1 && !m.Dropped[0].completed {
 		return m.Item
 	}
 	return Item{core.RawDropTbl, withHead(func(dst []byte) []byte {
