@@ -99,3 +99,29 @@ func tagsSetOverAColumn(e *env, vgroups int) {
 	in.caughtUp(id)
 	e.equal(e.a, e.b, db)
 }
+
+// TestHazardTagsSetAndRenamed sets tags that are renamed, or dropped and added again,
+// before the change is read again: the table is not there before.
+func TestHazardTagsSetAndRenamed(t *testing.T) {
+	t.Parallel()
+	onVgroups(t, func(e *env, vgroups int) {
+		db := e.create(database{vgroups: map[string]int{"a": vgroups}}, e.a, e.b)
+		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int, h varchar(8), k int)")
+		in := e.runInstance()
+		id := in.replicate(e.a, e.b, db)
+		in.caughtUp(id)
+		in.stopped(id, db)
+		for c := range 4 {
+			e.exec(e.a, fmt.Sprintf("insert into %s.c%d using %s.st tags(%d,'made',1) (ts,v) values(%d,1)", db, c, db, c, loadEpoch))
+		}
+		e.exec(e.a,
+			"alter table "+db+".c1 set tag h = 'set'", "alter table "+db+".c2 set tag k = 2", "alter table "+db+".c3 set tag g = 7",
+			"alter table "+db+".st rename tag h hh", "alter table "+db+".st drop tag k", "alter table "+db+".st add tag k int",
+			"alter table "+db+".st add tag h varchar(8)")
+		in.begin(core.StartRequest{ID: id})
+		in.caughtUp(id)
+		in.caughtUp(id)
+		e.sameTags(db, "g, h, hh, k", "st")
+		e.equal(e.a, e.b, db)
+	})
+}

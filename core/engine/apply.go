@@ -104,6 +104,7 @@ func (w *worker) applyInTurn(ctx context.Context, meta *raw.Meta, m *core.Messag
 			w.p.t.noteAltered(meta)
 		}
 		w.p.t.noteAdded(meta)
+		w.p.t.noteTags(meta)
 	}
 	w.p.changes.applied(meta)
 	return true, nil

@@ -86,8 +86,12 @@ func (w *worker) inOrder(ctx context.Context, tables []raw.NewTable) (ordered []
 
 // pair believes names to be in the order of the values if they are in that of the tags
 // of a super table which the sink has got from the source, or of the source's. The
-// former is as old as the message is; the latter may have changed since.
+// former is as old as the message is; the latter may have changed since. Where tags
+// are known by their numbers there is nothing to believe.
 func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.NewTable, error) {
+	if names := w.p.t.namesOfTags(t.Super); isNamed(tags.here, names) {
+		return t.Numbered(names), nil
+	}
 	id, told := w.supers.ids[t.Super]
 	own := !told || id == raw.SinkSUID(t.SUID, w.p.t.key.Database)
 	if here, ok := t.Paired(tags.here, false); ok && own && slices.Equal(here.TagNames, t.TagNames) {
@@ -106,6 +110,17 @@ func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.
 	w.p.t.say(core.LevelWarn, core.EventDrift, "table %s is created with tags that neither side knows by these names any more: %s; verify tells whether they are right",
 		t.Name, strings.Join(t.TagNames, ", "))
 	return t, nil
+}
+
+// isNamed reports whether the sink's tags have these names, and there are any: the
+// other direction may have renamed some since.
+func isNamed(here []core.Column, names map[int16]string) bool {
+	for _, name := range names {
+		if !slices.ContainsFunc(here, func(c core.Column) bool { return c.Name == name }) {
+			return false
+		}
+	}
+	return len(names) > 0
 }
 
 // tagsOf describes a super table at the sink, unless that is known.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"tdreplica/core"
+	"tdreplica/core/raw"
 )
 
 // compareSchemas looks at the super tables that both sides have, before the
@@ -27,15 +28,45 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 			return err
 		}
 	}
+	ids, err := w.bothIDs(ctx)
+	if err != nil {
+		return err
+	}
 	for _, name := range lists[0] {
 		if !slices.Contains(lists[1], name) {
 			continue
 		}
-		if err := w.compareSuper(ctx, name); err != nil {
+		if err := w.compareSuper(ctx, name, replicated(ids, name, db)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// bothIDs are the ids of super tables at the source and at the sink; of a side whose
+// server does not tell them there are none.
+func (w *worker) bothIDs(ctx context.Context) (ids [2]map[string]int64, err error) {
+	pl := w.p.plan
+	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
+		if ![]core.Version{pl.sourceVersion, pl.sinkVersion}[i].AtLeast(tellsIDs) {
+			continue
+		}
+		err := w.ask(ctx, func(ctx context.Context) (err error) {
+			ids[i], err = c.SuperTableIDs(ctx, w.p.t.key.Database)
+			return err
+		})
+		if err != nil {
+			return ids, err
+		}
+	}
+	return ids, nil
+}
+
+// replicated reports whether replication has made a super table at one side from the
+// other one's.
+func replicated(ids [2]map[string]int64, name, db string) bool {
+	there, here := ids[0][name], ids[1][name]
+	return here == raw.SinkSUID(there, db) || there == raw.SinkSUID(here, db)
 }
 
 // readsSink reports whether the sink's database is somebody's source, too.
@@ -48,7 +79,10 @@ func (w *worker) readsSink(ctx context.Context) (yes bool, err error) {
 	return yes, err
 }
 
-func (w *worker) compareSuper(ctx context.Context, name string) error {
+// compareSuper leaves the tags of a super table that is replicated alone where a task
+// goes on: what was done to them is in the WAL, and a tag that is added at once would
+// be in the way of one that is renamed.
+func (w *worker) compareSuper(ctx context.Context, name string, replicated bool) error {
 	there, err := w.describe(ctx, w.p.plan.catalog, name)
 	if there == nil || err != nil {
 		return err
@@ -57,7 +91,11 @@ func (w *worker) compareSuper(ctx context.Context, name string) error {
 	if here == nil || err != nil {
 		return err
 	}
-	if want := unlessRenamed(there, here); len(lacks(want, here)) > 0 && !w.p.plan.raw {
+	want := unlessRenamed(there, here)
+	if replicated && w.p.goesOn {
+		want.Tags = nil
+	}
+	if len(lacks(want, here)) > 0 && !w.p.plan.raw {
 		// Asked behind the looks at both: what came from the sink was read there then.
 		read, err := w.readsSink(ctx)
 		if err == nil && !read {

@@ -157,6 +157,14 @@ func (t *task) remembered(pl *plan, vgroup int32) (int64, bool) {
 	return t.meter.position(vgroup)
 }
 
+// goesOn reports whether a task has read of its database before, and missed nothing.
+func (t *task) goesOn(pl *plan) bool {
+	t.mu.Lock()
+	same := sameTime(t.rec.SourceCreatedAt, pl.db.CreatedAt) && t.rec.Group == pl.group && len(t.rec.Gaps) == 0
+	t.mu.Unlock()
+	return same && t.meter.hasRead()
+}
+
 func sameTime(a, b time.Time) bool { return !a.IsZero() && a.Equal(b) }
 
 // gap records missing versions and is the error that fails the task.

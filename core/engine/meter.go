@@ -167,6 +167,18 @@ func (m *meter) position(vgroup int32) (int64, bool) {
 	return v.current, true
 }
 
+// hasRead reports whether there is any position.
+func (m *meter) hasRead() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, v := range m.vg {
+		if v.current != core.Unknown {
+			return true
+		}
+	}
+	return false
+}
+
 // lastAt is when a message of a vgroup was last applied; zero if never.
 func (m *meter) lastAt(vgroup int32) time.Time {
 	m.mu.Lock()

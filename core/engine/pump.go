@@ -49,6 +49,7 @@ type pump struct {
 	client    string          // what its consumers are called, but for their number
 	members   *members        // nil: the group is not shared
 	renewed   bool            // this pump has made the group anew
+	goesOn    bool            // with all that came since the task began
 	freshEnds map[int32]int64 // where the WALs ended before the group was made; nil: it was there
 	gone      []int32         // vgroups that are remembered and were split since
 	workers   []*worker
@@ -308,7 +309,7 @@ func (p *pump) open() error {
 	if err != nil {
 		return err
 	}
-	p.plan, p.changes.strict = pl, pl.raw
+	p.plan, p.changes.strict, p.goesOn = pl, pl.raw, p.t.goesOn(pl)
 	for n := range pl.workers {
 		p.doing("connect to the sink")
 		w := newWorker(p, n, p.e.cfg.Engine.QueueBytes, pl.workers)

@@ -230,6 +230,7 @@ func (t *task) keep(now time.Time) store.Task {
 	rec.Echoes = append([]store.Echo(nil), t.rec.Echoes...)
 	rec.Dropped = append([]int64(nil), t.rec.Dropped...)
 	rec.Altered = append([]store.Altered(nil), t.rec.Altered...)
+	rec.Retagged = append([]store.Retagged(nil), t.rec.Retagged...)
 	rec.Announced, rec.Rewinds, rec.Shared = maps.Clone(t.rec.Announced), maps.Clone(t.rec.Rewinds), maps.Clone(t.rec.Shared)
 	rec.Samples = nil
 	for vg, list := range t.rec.Samples {

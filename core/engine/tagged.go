@@ -70,6 +70,10 @@ func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) e
 		}
 		return nil
 	}
+	item, any, err := w.presentTags(ctx, meta, here)
+	if err != nil {
+		return err
+	}
 	announce := func(mark int64) error {
 		if !w.p.plan.sinkVersion.AtLeast(tagsEndRows) {
 			return nil
@@ -78,16 +82,18 @@ func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) e
 			return w.p.plan.sinkCatalog.Announce(ctx, t.key.Database, meta.Alter.Table, mark)
 		})
 	}
-	if err := announce(tagsMark(w.p.plan.db.Precision, false)); err != nil {
-		return err
+	if any {
+		if err := announce(tagsMark(w.p.plan.db.Precision, false)); err != nil {
+			return err
+		}
+		if err := w.insist(ctx, item.Message(m)); err != nil {
+			return err
+		}
+		if err := announce(tagsMark(w.p.plan.db.Precision, true)); err != nil {
+			return err
+		}
+		t.changed(meta, m.Vgroup)
 	}
-	if err := w.insist(ctx, meta.Item.Message(m)); err != nil {
-		return err
-	}
-	if err := announce(tagsMark(w.p.plan.db.Precision, true)); err != nil {
-		return err
-	}
-	t.changed(meta, m.Vgroup)
 	t.noteTagged(meta, m.Vgroup)
 	w.tagsWereSet(m, core.Unknown)
 	return nil

@@ -107,7 +107,7 @@ func (m *Meta) alterTable(r *reader) {
 	f := r.frame()
 	a := &Alter{Table: f.cstr(), Change: Change(f.u8())}
 	m.Alter = a
-	f.i32() // column id
+	id := f.i32()
 	switch a.Change {
 	case AddColumn, AddColumnCompress, AddColumnReference:
 		c := Column{Name: f.cstr(), Type: Type(f.u8()), Flags: f.u8(), Bytes: f.varint32()}
@@ -120,7 +120,7 @@ func (m *Meta) alterTable(r *reader) {
 		a.Fields = []Column{{Name: f.cstr()}}
 		a.NewName = f.cstr()
 	case SetTag:
-		a.Tags = []SetTagValue{f.newTagValue(0)}
+		a.Tags = []SetTagValue{f.newTagValue(int16(id))}
 	case SetTags:
 		for range f.count(int64(f.varint32()), 4) {
 			a.Tags = append(a.Tags, f.newTagValue(int16(f.varint32())))
@@ -175,4 +175,47 @@ func (f *reader) newTagValue(id int16) SetTagValue {
 		v.Value = f.blob()
 	}
 	return v
+}
+
+// RenameTags is a change of a child's tags with the names that rename gives them; it
+// returns false for one that is to be left out. The result is false if none is left.
+func RenameTags(m Meta, rename func(SetTagValue) (string, bool)) (Item, bool) {
+	r := &reader{b: m.Payload}
+	r.take(messageHead)
+	f := r.frame()
+	record := f.b
+	f.cstr()
+	f.take(5) // the change, and a column's id
+	head := record[:len(record)-len(f.b)]
+	if m.Alter.Change == SetTags {
+		f.varint32()
+	}
+	var values []byte
+	left := 0
+	for _, v := range m.Alter.Tags {
+		if m.Alter.Change == SetTags {
+			f.varint32()
+		}
+		f.cstr()
+		from := f.b
+		if f.take(2); v.Type != Null {
+			f.blob()
+		}
+		name, keep := rename(v)
+		if !keep {
+			continue
+		}
+		if left++; m.Alter.Change == SetTags {
+			values = appendVarint(values, int64(v.ID))
+		}
+		values = append(appendCStr(values, name), from[:len(from)-len(f.b)]...)
+	}
+	return Item{m.RawType, withHead(func(dst []byte) []byte {
+		return appendFrame(dst, func(dst []byte) []byte {
+			if dst = append(dst, head...); m.Alter.Change == SetTags {
+				dst = appendVarint(dst, int64(left))
+			}
+			return append(append(dst, values...), f.b...)
+		})
+	})}, left > 0
 }

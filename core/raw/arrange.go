@@ -2,6 +2,7 @@ package raw
 
 import (
 	"encoding/binary"
+	"fmt"
 	"slices"
 
 	"tdreplica/core"
@@ -36,6 +37,19 @@ func (t NewTable) Paired(tags []core.Column, some bool) (NewTable, bool) {
 		names = slices.Insert(names, places[i], c.Name)
 	}
 	return t.renamed(names), true
+}
+
+// Numbered is the request with the names that tags have by their numbers. One whose
+// number is none of them was dropped: it gets a name that no tag has, so that a writer
+// leaves its number.
+func (t NewTable) Numbered(names map[int16]string) NewTable {
+	list := make([]string, len(t.Tags))
+	for i, tag := range t.Tags {
+		if list[i] = names[tag.ID]; list[i] == "" {
+			list[i] = fmt.Sprintf("dropped %d", tag.ID)
+		}
+	}
+	return t.renamed(list)
 }
 
 // places are the only values that tags may have by their types, in this order.

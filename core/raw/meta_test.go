@@ -220,3 +220,59 @@ func joinBatch(items []Item) []byte {
 	}
 	return dst
 }
+
+// TestRenameTags gives tags other names and back, and leaves some out.
+func TestRenameTags(t *testing.T) {
+	decode := func(it Item) *Alter {
+		t.Helper()
+		metas, err := Metas(it.RawType, it.Payload)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return metas[0].Alter
+	}
+	whole := func(m Meta) {
+		t.Helper()
+		longer, any := RenameTags(m, func(v SetTagValue) (string, bool) { return v.Name + " of old", true })
+		if !any || decode(longer).Tags[0].Name != m.Alter.Tags[0].Name+" of old" {
+			t.Fatalf("%v: renamed it is %+v", m.Alter, decode(longer))
+		}
+		m.Alter, m.Payload = decode(longer), longer.Payload
+		back, _ := RenameTags(m, func(v SetTagValue) (string, bool) { return strings.TrimSuffix(v.Name, " of old"), true })
+		if again := decode(back); again.Tags[0].ID != m.Alter.Tags[0].ID || again.Table != m.Alter.Table || len(again.Tags) != len(m.Alter.Tags) {
+			t.Errorf("%v: there and back it is %+v", m.Alter, again)
+		}
+		if _, any := RenameTags(m, func(SetTagValue) (string, bool) { return "", false }); any {
+			t.Error("something is left of nothing")
+		}
+	}
+	seen := 0
+	for _, f := range frames(t) {
+		metas, err := Metas(core.RawType(f.rawType), f.payload)
+		if err != nil || len(metas) != 1 || metas[0].Alter == nil || metas[0].Alter.Change != SetTag {
+			continue
+		}
+		seen++
+		whole(metas[0])
+		same, _ := RenameTags(metas[0], func(v SetTagValue) (string, bool) { return v.Name, true })
+		if !bytes.Equal(same.Payload[messageHead:], metas[0].Payload[messageHead:]) {
+			t.Errorf("%s: %x became %x", f.step, metas[0].Payload, same.Payload)
+		}
+	}
+	if seen == 0 {
+		t.Fatal("the recordings have no change of a tag")
+	}
+	record := append(appendCStr(nil, "c"), byte(SetTags), 0, 0, 0, 0)
+	record = appendVarint(record, 2)
+	record = append(appendCStr(appendVarint(record, 3), "g"), 1, byte(Int)) // NULL
+	record = appendBlob(append(appendCStr(appendVarint(record, 4), "h"), 0, byte(VarChar)), []byte("text"))
+	item := Item{core.RawAlterTbl, withHead(func(dst []byte) []byte {
+		return appendFrame(dst, func(dst []byte) []byte { return appendI64(append(dst, record...), 7) })
+	})}
+	several := Meta{Item: item, Alter: decode(item)}
+	whole(several)
+	one, any := RenameTags(several, func(v SetTagValue) (string, bool) { return "hh", v.ID == 4 })
+	if left := decode(one).Tags; !any || len(left) != 1 || left[0].Name != "hh" || left[0].ID != 4 || string(left[0].Value) != "text" {
+		t.Errorf("one is left: %+v", left)
+	}
+}

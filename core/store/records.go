@@ -51,6 +51,9 @@ type Task struct {
 	// Altered are the changes of super tables that destroyed something and were
 	// applied, for the same reason.
 	Altered []Altered `json:"altered,omitempty"`
+	// Retagged are super tables whose tags were renamed or dropped, with those that
+	// they have since.
+	Retagged []Retagged `json:"retagged,omitempty"`
 	// RawBorn says that the sink's database was empty when replication began, for
 	// raw rows; BySQL that a table there was made or changed by SQL since.
 	RawBorn bool `json:"raw_born,omitempty"`
@@ -91,6 +94,15 @@ type Altered struct {
 	Table   string `json:"table,omitempty"`
 	Dropped string `json:"dropped,omitempty"`
 	Again   int16  `json:"again,omitempty"`
+}
+
+// Retagged is a super table: its id at the source, the version of its tags, and their
+// names by their numbers.
+type Retagged struct {
+	SUID  int64            `json:"suid"`
+	Table string           `json:"table"`
+	Tags  int32            `json:"tags"`
+	Names map[int16]string `json:"names"`
 }
 
 // Echo is a drop that a source will hand out although replication made it.
