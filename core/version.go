@@ -61,7 +61,7 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d.%d.%d", v[0], v[1],
 
 // CanExclude reports whether a source of these versions leaves out, on
 // request, what replication wrote. taosAdapter does not tell its own version,
-// only that of the client library it was built with; both ship together, so
+// only that of the client library it has loaded; both ship together, so
 // that one decides. An unreadable version counts as too old.
 func (v Versions) CanExclude() bool {
 	adapter, err := ParseVersion(v.Adapter)

@@ -104,6 +104,8 @@ func init() {
 		"the rows have no usable table name",
 		"they hold BLOB values, and the taosAdapter of version {1} crashes when it is given one",
 		"upgrade the sink to 3.3.8 or later, or drop the table at the source",
+		"they hold DECIMAL values, which version {1} does not know",
+		"upgrade the sink to 3.3.6 or later, or drop the table at the source",
 		"upgrade TDengine there",
 		"upgrade TDengine there, with its taosAdapter, or replicate in one direction only",
 		"upgrade TDengine there, with its taosAdapter",

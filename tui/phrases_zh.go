@@ -104,6 +104,8 @@ func init() {
 		"这些行没有可用的表名",
 		"它们含有 BLOB 值，版本 {1} 的 taosAdapter 收到后会崩溃",
 		"请将目标端升级到 3.3.8 或更高版本，或在源端删除该表",
+		"它们含有 DECIMAL 值，版本 {1} 不认识这种类型",
+		"请将目标端升级到 3.3.6 或更高版本，或在源端删除该表",
 		"请升级那里的 TDengine",
 		"请升级那里的 TDengine 及其 taosAdapter，或只做单向复制",
 		"请升级那里的 TDengine 及其 taosAdapter",

@@ -40,6 +40,25 @@ func copyEveryType(e *env) {
 	}
 }
 
+// TestDecimalsStopTheTask: a sink that does not know the type is not given the rows.
+func TestDecimalsStopTheTask(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		e.become(e.b, "3.3.0.0")
+		if !e.atLeast(e.a, 6) || e.atLeast(e.b, 6) {
+			e.Skip("it takes a source that knows DECIMAL, and a sink that does not")
+		}
+		db := e.create(database{}, e.a, e.b)
+		in := e.runInstance()
+		id := in.replicate(e.a, e.b, db)
+		e.exec(e.a, fmt.Sprintf("create table %s.money(ts timestamp, v decimal(10,2))", db),
+			fmt.Sprintf("insert into %s.money values(%d, 1.5)", db, int64(loadEpoch)))
+		task := in.waitState(core.TaskKey{Replica: id, Database: db}, core.Failed)
+		if !strings.Contains(task.Note, "DECIMAL") {
+			e.Errorf("the note is %q", task.Note)
+		}
+	})
+}
+
 // TestBlobsStopTheTask: a sink whose adapter would crash is not given the rows;
 // the task says why it stops at them.
 func TestBlobsStopTheTask(t *testing.T) {

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
+
+	"tdreplica/core"
 )
 
 // sqlClient speaks plain SQL over REST. It shares no code with core/taos, so
@@ -52,6 +55,22 @@ func (e *sqlError) Error() string {
 // run sends one statement and returns the rows, each cell as compact JSON and
 // strings without their quotes.
 func (c *sqlClient) run(ctx context.Context, sql string) ([][]string, error) {
+	// A server that is just dropping another scenario's database refuses some
+	// queries of its system tables.
+	const vnodeGone, tries = 0x0503, 20
+	for n := 1; ; n++ {
+		rows, err := c.once(ctx, sql)
+		var refused *sqlError
+		if n == tries || !strings.HasPrefix(sql, "select ") || !errors.As(err, &refused) || refused.Code != vnodeGone {
+			return rows, err
+		}
+		if err := core.Pause(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c *sqlClient) once(ctx context.Context, sql string) ([][]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.addr+"/rest/sql", strings.NewReader(sql))
 	if err != nil {
 		return nil, err

@@ -40,6 +40,33 @@ func TestOtherVersions(t *testing.T) {
 	}
 }
 
+// become makes an embedded node another version's. A real server stays what it is.
+func (e *env) become(s *side, version string) {
+	e.Helper()
+	if s.node == nil {
+		return
+	}
+	s.node.StopAdapter()
+	if err := s.node.SetVersion(version); err != nil {
+		e.Fatal(err)
+	}
+	if err := s.node.StartAdapter(); err != nil {
+		e.Fatal(err)
+	}
+}
+
+// TestDropsOfAnOldSource: its log has no ids of dropped tables, and a newer server does
+// not take a drop without.
+func TestDropsOfAnOldSource(t *testing.T) {
+	scenario(t, options{}, func(e *env) {
+		e.become(e.a, "3.3.0.0")
+		in, id, db := begun(e)
+		e.exec(e.a, "drop table "+db+".a0", "drop table "+db+".a1, "+db+".a2")
+		in.caughtUp(id)
+		e.equal(e.a, e.b, db)
+	})
+}
+
 // TestOldAdapterCannotCompare: where rows cannot be read as they are stored, a check
 // says so beforehand and a verify when it is asked for; replication goes on.
 func TestOldAdapterCannotCompare(t *testing.T) {

@@ -130,6 +130,10 @@ var wholeRows = core.Version{3, 3, 4, 0}
 // ends when it is given one, and would end again at every retry.
 var blobRows = core.Version{3, 3, 8, 0}
 
+// decimalRows is the first version that knows DECIMAL. The adapter of 3.3.0.0 ends
+// when it is given one; 3.3.3.0 takes it, and cannot describe the table any more [M].
+var decimalRows = core.Version{3, 3, 6, 0}
+
 // stat is what a message of rows holds. It was found when the message was read,
 // unless something has been left out of it since.
 func (w *worker) stat(m *core.Message) raw.Stat {
@@ -146,12 +150,8 @@ func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 	if v.AtLeast(blobRows) {
 		return w.writeRows(ctx, m)
 	}
-	if w.stat(m).Blobs {
-		return refused(w.p, m, &core.Error{
-			Class: core.ClassData, Op: "write rows",
-			Text: "they hold BLOB values, and the taosAdapter of version " + v.String() + " crashes when it is given one",
-			Hint: "upgrade the sink to 3.3.8 or later, or drop the table at the source",
-		})
+	if err := w.unfitType(m, v); err != nil {
+		return err
 	}
 	if v.AtLeast(wholeRows) {
 		return w.writeRows(ctx, m)
@@ -166,6 +166,22 @@ func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 		}
 	}
 	return nil
+}
+
+// unfitType refuses rows with values that a sink of this version does not survive.
+func (w *worker) unfitType(m *core.Message, sink core.Version) error {
+	e := &core.Error{Class: core.ClassData, Op: "write rows"}
+	switch s := w.stat(m); {
+	case s.Blobs:
+		e.Text = "they hold BLOB values, and the taosAdapter of version " + sink.String() + " crashes when it is given one"
+		e.Hint = "upgrade the sink to 3.3.8 or later, or drop the table at the source"
+	case s.Decimals && !sink.AtLeast(decimalRows):
+		e.Text = "they hold DECIMAL values, which version " + sink.String() + " does not know"
+		e.Hint = "upgrade the sink to 3.3.6 or later, or drop the table at the source"
+	default:
+		return nil
+	}
+	return refused(w.p, m, e)
 }
 
 func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message) error {

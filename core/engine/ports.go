@@ -124,8 +124,8 @@ type Catalog interface {
 	SuperTableIDs(ctx context.Context, database string) (map[string]int64, error)
 	SuperTables(ctx context.Context, database string) ([]string, error)
 	Describe(ctx context.Context, database, table string) (*core.Table, error)
-	// TableNames maps the uids of child and normal tables to their names; a
-	// table that is gone is missing from the answer.
+	// TableNames maps the uids of child and normal tables of one vgroup to their
+	// names; a table that is gone is missing from the answer.
 	TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error)
 	// TableIDs finds child and normal tables by name; what does not exist is
 	// missing from the answer.

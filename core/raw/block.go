@@ -101,6 +101,7 @@ type Stat struct {
 	First, Last int64
 	Precision   string
 	Blobs       bool // a column of type BLOB is among them
+	Decimals    bool // one of type DECIMAL
 }
 
 // Stats counts a message's rows and finds their range in time, without decoding
@@ -148,7 +149,9 @@ func (s *Stat) count(h *blockHead) {
 	s.Precision = precisionName(h.precision)
 	const typeSize = 5 // a byte for the type, four for the length
 	for i := 0; i < len(h.types); i += typeSize {
-		s.Blobs = s.Blobs || Type(h.types[i]) == Blob || Type(h.types[i]) == MediumBlob
+		t := Type(h.types[i])
+		s.Blobs = s.Blobs || t == Blob || t == MediumBlob
+		s.Decimals = s.Decimals || t.decimal()
 	}
 }
 

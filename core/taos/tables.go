@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"tdreplica/core"
 	"tdreplica/core/raw"
@@ -65,6 +66,15 @@ func (c *catalog) Describe(ctx context.Context, database, table string) (*core.T
 	return t, nil
 }
 
+// emptyAnswers is how many answers in a row must have none of the tables that were
+// asked for before they count as gone. While a database is dropped, a server may
+// answer a statement about another one with success and leave out a vgroup's tables.
+// The moment is shorter than emptyPause.
+const (
+	emptyAnswers = 3
+	emptyPause   = 200 * time.Millisecond
+)
+
 // TableNames implements engine.Catalog. The uids travel as text: a JSON number
 // would lose their last digits.
 func (c *catalog) TableNames(ctx context.Context, database string, uids []int64) (map[int64]string, error) {
@@ -73,8 +83,15 @@ func (c *catalog) TableNames(ctx context.Context, database string, uids []int64)
 		numbers[i] = strconv.FormatInt(uid, 10)
 	}
 	names := make(map[int64]string, len(uids))
-	err := c.tablesIn(ctx, database, "uid", numbers, func(name string, id core.TableID) { names[id.UID] = name })
-	return names, err
+	for answer := 1; ; answer++ {
+		err := c.tablesIn(ctx, database, "uid", numbers, func(name string, id core.TableID) { names[id.UID] = name })
+		if err != nil || len(names) > 0 || answer == emptyAnswers {
+			return names, err
+		}
+		if err := core.Pause(ctx, emptyPause); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // TableIDs implements engine.Catalog.
