@@ -47,12 +47,15 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 // server does not tell them there are none.
 func (w *worker) bothIDs(ctx context.Context) (ids [2]map[string]int64, err error) {
 	pl := w.p.plan
-	for i, c := range []Catalog{pl.catalog, pl.sinkCatalog} {
-		if ![]core.Version{pl.sourceVersion, pl.sinkVersion}[i].AtLeast(tellsIDs) {
+	for i, side := range []struct {
+		Catalog
+		v core.Version
+	}{{pl.catalog, pl.sourceVersion}, {pl.sinkCatalog, pl.sinkVersion}} {
+		if !side.v.AtLeast(tellsIDs) {
 			continue
 		}
 		err := w.ask(ctx, func(ctx context.Context) (err error) {
-			ids[i], err = c.SuperTableIDs(ctx, w.p.t.key.Database)
+			ids[i], err = side.SuperTableIDs(ctx, w.p.t.key.Database)
 			return err
 		})
 		if err != nil {
@@ -63,8 +66,11 @@ func (w *worker) bothIDs(ctx context.Context) (ids [2]map[string]int64, err erro
 }
 
 // replicated reports whether replication has made a super table at one side from the
-// other one's.
+// other one's, as far as ids tell.
 func replicated(ids [2]map[string]int64, name, db string) bool {
+	if ids[0] == nil || ids[1] == nil {
+		return true
+	}
 	there, here := ids[0][name], ids[1][name]
 	return here == raw.SinkSUID(there, db) || there == raw.SinkSUID(here, db)
 }
