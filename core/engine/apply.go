@@ -170,18 +170,18 @@ func (w *worker) applyRows(ctx context.Context, m *core.Message) error {
 
 // unfitType refuses rows with values that a sink of this version does not survive.
 func (w *worker) unfitType(m *core.Message, sink core.Version) error {
-	e := &core.Error{Class: core.ClassData, Op: "write rows"}
+	var text, hint string
 	switch s := w.stat(m); {
 	case s.Blobs:
-		e.Text = "they hold BLOB values, and the taosAdapter of version " + sink.String() + " crashes when it is given one"
-		e.Hint = "upgrade the sink to 3.3.8 or later, or drop the table at the source"
+		text = "they hold BLOB values, and the taosAdapter of version " + sink.String() + " crashes when it is given one"
+		hint = "upgrade the sink to 3.3.8 or later, or drop the table at the source"
 	case s.Decimals && !sink.AtLeast(decimalRows):
-		e.Text = "they hold DECIMAL values, which version " + sink.String() + " does not know"
-		e.Hint = "upgrade the sink to 3.3.6 or later, or drop the table at the source"
+		text = "they hold DECIMAL values, which version " + sink.String() + " does not know"
+		hint = "upgrade the sink to 3.3.6 or later, or drop the table at the source"
 	default:
 		return nil
 	}
-	return refused(w.p, m, e)
+	return refused(w.p, m, &core.Error{Class: core.ClassData, Op: "write rows", Text: text, Hint: hint})
 }
 
 func (w *worker) applyMeta(ctx context.Context, meta *raw.Meta, m *core.Message) error {
