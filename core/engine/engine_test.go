@@ -83,6 +83,31 @@ func TestResumesAtTheCommit(t *testing.T) {
 	}
 }
 
+// TestOffsetsOfALibraryThatCommits has offsets stored, before the task has read
+// anything, that nobody but the source's client library can have stored.
+func TestOffsetsOfALibraryThatCommits(t *testing.T) {
+	w := newWorld(t)
+	source := w.server(east, "power")
+	w.server(west, "power")
+	source.versions = core.Versions{Server: "3.3.3.0", Adapter: "3.3.3.0"}
+	w.produce(east, "power", 2, "a", "b", "c")
+	var once atomic.Bool
+	w.setFault(func(op string) error {
+		if op != "committed" || once.Swap(true) {
+			return nil
+		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, offsets := range source.offsets {
+			offsets[2] = 3
+		}
+		return &core.Error{Class: core.ClassReconnect, Op: "ask for offsets", Text: "connection reset"}
+	})
+	i := running(t, w, quick())
+	i.start(t, request("power"))
+	await(t, "all that is in the WAL", func() bool { return strings.Join(w.appliedAt(west, "power"), "") == "abc" })
+}
+
 func TestSinkOutage(t *testing.T) {
 	w := newWorld(t)
 	w.server(east, "power")

@@ -132,15 +132,15 @@ func (w *worker) nudge(ctx context.Context) error {
 // known to be applied, wherever the group's offset is. Without it a group that
 // was dropped, or whose last commits were lost, would read again what the other
 // direction may have changed since, and bring it back. After a nudge it also
-// goes back to what was polled too early.
+// goes back to what was polled too early, and where a library commits by itself to
+// the beginning if nothing is known: it may have committed what nobody has applied.
 func (w *worker) position(ctx context.Context, a *core.Assignment, stored int64) error {
 	at := a.Offset
 	switch {
-	case !w.nudged:
-	case stored != core.Unknown:
-		at = stored
-	case !w.p.plan.latest:
+	case stored == core.Unknown && !w.p.plan.latest && (w.nudged || w.p.plan.commitsItself):
 		at = a.Begin
+	case stored != core.Unknown && w.nudged:
+		at = stored
 	}
 	if applied, ok := w.p.t.remembered(w.p.plan, a.Vgroup); ok && applied <= a.End {
 		if stored == core.Unknown {
@@ -187,7 +187,7 @@ func (w *worker) begin(ctx context.Context) error {
 			return err
 		}
 		trusted := offset
-		if _, known := w.p.t.remembered(w.p.plan, a.Vgroup); known && w.p.plan.commitsItself {
+		if _, known := w.p.t.remembered(w.p.plan, a.Vgroup); w.p.plan.commitsItself && (known || !w.p.plan.latest) {
 			trusted = core.Unknown // nobody knows who stored it, and whether it was applied
 		}
 		if err := w.position(ctx, &a, trusted); err != nil {
