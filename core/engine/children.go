@@ -89,7 +89,7 @@ func (w *worker) inOrder(ctx context.Context, tables []raw.NewTable) (ordered []
 // former is as old as the message is; the latter may have changed since. Where tags
 // are known by their numbers there is nothing to believe.
 func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.NewTable, error) {
-	if names := w.p.t.namesOfTags(t.Super); isNamed(tags.here, names) {
+	if names := w.p.t.namesOfTags(t.Super); tellsAll(names, t.Tags, tags.here) {
 		return t.Numbered(names), nil
 	}
 	id, told := w.supers.ids[t.Super]
@@ -112,15 +112,18 @@ func (w *worker) pair(ctx context.Context, t raw.NewTable, tags *bothTags) (raw.
 	return t, nil
 }
 
-// isNamed reports whether the sink's tags have these names, and there are any: the
-// other direction may have renamed some since.
-func isNamed(here []core.Column, names map[int16]string) bool {
-	for _, name := range names {
+// tellsAll reports whether names are those of all these values that were not dropped,
+// and the sink has them: of what the other direction has renamed or added since this
+// one has not read.
+func tellsAll(names map[int16]string, values []raw.Tag, here []core.Column) bool {
+	newest := int16(0)
+	for id, name := range names {
 		if !slices.ContainsFunc(here, func(c core.Column) bool { return c.Name == name }) {
 			return false
 		}
+		newest = max(newest, id)
 	}
-	return len(names) > 0
+	return !slices.ContainsFunc(values, func(v raw.Tag) bool { return v.ID > newest })
 }
 
 // tagsOf describes a super table at the sink, unless that is known.

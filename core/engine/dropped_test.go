@@ -3,6 +3,7 @@ package engine
 import (
 	"testing"
 
+	"tdreplica/core"
 	"tdreplica/core/raw"
 )
 
@@ -40,4 +41,31 @@ func TestColumnsThatWereReplaced(t *testing.T) {
 	expect("the first one's creation is read again", 2, true)
 	tk.forgetAdded(super(3, 1, 2).Super)
 	expect("made anew by another instance", 2, false)
+}
+
+// TestTagsByNumber: names by numbers are of no use where a tag was added, or renamed,
+// that they do not know of.
+func TestTagsByNumber(t *testing.T) {
+	names := map[int16]string{3: "g", 5: "hh"}
+	here := []core.Column{{Name: "g"}, {Name: "hh"}, {Name: "x"}}
+	for what, c := range map[string]struct {
+		names map[int16]string
+		ids   []int16
+		here  []core.Column
+		tells bool
+	}{
+		"all known":                {names, []int16{3, 5}, here, true},
+		"one was dropped":          {names, []int16{3, 4, 5}, here, true},
+		"one was added":            {names, []int16{3, 6}, here, false},
+		"the sink has renamed one": {names, []int16{3, 5}, here[:1], false},
+		"nothing is known":         {nil, []int16{3}, here, false},
+	} {
+		var values []raw.Tag
+		for _, id := range c.ids {
+			values = append(values, raw.Tag{ID: id})
+		}
+		if tellsAll(c.names, values, c.here) != c.tells {
+			t.Errorf("%s: not %v", what, c.tells)
+		}
+	}
 }
