@@ -47,15 +47,7 @@ func TestDecimalsStopTheTask(t *testing.T) {
 		if !e.atLeast(e.a, 6) || e.atLeast(e.b, 6) {
 			e.Skip("it takes a source that knows DECIMAL, and a sink that does not")
 		}
-		db := e.create(database{}, e.a, e.b)
-		in := e.runInstance()
-		id := in.replicate(e.a, e.b, db)
-		e.exec(e.a, fmt.Sprintf("create table %s.money(ts timestamp, v decimal(10,2))", db),
-			fmt.Sprintf("insert into %s.money values(%d, 1.5)", db, int64(loadEpoch)))
-		task := in.waitState(core.TaskKey{Replica: id, Database: db}, core.Failed)
-		if !strings.Contains(task.Note, "DECIMAL") {
-			e.Errorf("the note is %q", task.Note)
-		}
+		stopsAt(e, "DECIMAL", "v decimal(10,2)", "1.5")
 	})
 }
 
@@ -66,19 +58,25 @@ func TestBlobsStopTheTask(t *testing.T) {
 		if !e.atLeast(e.a, 7) || !e.atLeast(e.b, 7) || e.blobs() {
 			e.Skip("this version has no BLOB, or copies it")
 		}
-		db := e.create(database{}, e.a, e.b)
-		in := e.runInstance()
-		id := in.replicate(e.a, e.b, db)
-		e.exec(e.a, fmt.Sprintf("create table %s.bin(ts timestamp, v blob)", db),
-			fmt.Sprintf("insert into %s.bin values(%d, '\\x0102ff')", db, int64(loadEpoch)))
-		task := in.waitState(core.TaskKey{Replica: id, Database: db}, core.Failed)
-		if !strings.Contains(task.Note, "BLOB") {
-			e.Errorf("the note is %q", task.Note)
-		}
+		db := stopsAt(e, "BLOB", "v blob", `'\x0102ff'`)
 		if n := e.rowsOf(e.b, db); n != 0 {
 			e.Errorf("%d rows at the sink", n)
 		}
 	})
+}
+
+// stopsAt has a task fail at a row whose value is of a type that its note names.
+func stopsAt(e *env, name, column, value string) (db string) {
+	e.Helper()
+	db = e.create(database{}, e.a, e.b)
+	in := e.runInstance()
+	id := in.replicate(e.a, e.b, db)
+	e.exec(e.a, fmt.Sprintf("create table %s.n(ts timestamp, %s)", db, column), fmt.Sprintf("insert into %s.n values(%d, %s)", db, int64(loadEpoch), value))
+	task := in.waitState(core.TaskKey{Replica: id, Database: db}, core.Failed)
+	if !strings.Contains(task.Note, name) {
+		e.Errorf("the note is %q", task.Note)
+	}
+	return db
 }
 
 // wideTable creates a super table with a column and a tag of every type, one

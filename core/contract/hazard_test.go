@@ -383,35 +383,35 @@ func TestHazardColumnsOfOneType(t *testing.T) {
 // not made the super table. The other side ignores the first change, and when it is
 // looked at the source knows that tag by its new name only.
 func TestHazardWidenedAndRenamed(t *testing.T) {
-	scenario(t, options{}, func(e *env) {
-		db := e.create(database{}, e.a, e.b)
-		e.exec(e.a, "create table "+db+".st(ts timestamp, v int) tags(g int, h varchar(8))")
-		in := e.runInstance()
-		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
-		in.caughtUp(there, back)
-		in.stopped(back, db)
-		e.exec(e.b, "alter table "+db+".st modify tag h varchar(16)", "alter table "+db+".st rename tag h hh",
-			fmt.Sprintf("insert into %s.t1 using %s.st tags(1,'sixteen letters!') values(%d,1)", db, db, loadEpoch))
-		in.begin(core.StartRequest{ID: back})
-		in.caughtUp(there, back)
-		e.equal(e.a, e.b, db)
-	})
+	whileBackRests(t, "create table DB.st(ts timestamp, v int) tags(g int, h varchar(8))",
+		"alter table DB.st modify tag h varchar(16)", "alter table DB.st rename tag h hh",
+		fmt.Sprintf("insert into DB.t1 using DB.st tags(1,'sixteen letters!') values(%d,1)", loadEpoch))
 }
 
 // TestHazardWidenedAndDropped makes a column longer, writes longer values, and drops
 // the super table, at the side that has not made it. When the other side is to be made
 // longer the source has nothing to compare with, and the rows go with their table.
 func TestHazardWidenedAndDropped(t *testing.T) {
+	whileBackRests(t, "create table DB.st(ts timestamp, s varchar(8)) tags(g int)",
+		"alter table DB.st modify column s varchar(16)",
+		fmt.Sprintf("insert into DB.c using DB.st tags(1) values(%d,'sixteen letters!')", loadEpoch),
+		"drop table DB.st", "create table DB.n(ts timestamp, v int)")
+}
+
+// whileBackRests makes a table at a, and changes it at b before the other direction
+// goes on.
+func whileBackRests(t *testing.T, create string, changes ...string) {
+	t.Helper()
 	scenario(t, options{}, func(e *env) {
 		db := e.create(database{}, e.a, e.b)
-		e.exec(e.a, "create table "+db+".st(ts timestamp, s varchar(8)) tags(g int)")
+		e.exec(e.a, strings.ReplaceAll(create, "DB", db))
 		in := e.runInstance()
 		there, back := in.replicate(e.a, e.b, db), in.replicate(e.b, e.a, db)
 		in.caughtUp(there, back)
 		in.stopped(back, db)
-		e.exec(e.b, "alter table "+db+".st modify column s varchar(16)",
-			fmt.Sprintf("insert into %s.c using %s.st tags(1) values(%d,'sixteen letters!')", db, db, loadEpoch),
-			"drop table "+db+".st", fmt.Sprintf("create table %s.n(ts timestamp, v int)", db))
+		for _, change := range changes {
+			e.exec(e.b, strings.ReplaceAll(change, "DB", db))
+		}
 		in.begin(core.StartRequest{ID: back})
 		in.caughtUp(there, back)
 		e.equal(e.a, e.b, db)

@@ -162,11 +162,7 @@ func upgrade(e *env, which, version string) {
 	l := e.startLoad(e.a, db, "t", 4)
 	l.waitRows(30)
 	for _, s := range map[string][]*side{"source": {e.a}, "sink": {e.b}, "both": {e.a, e.b}}[which] {
-		e.stop(s, adapter)
-		if err := s.node.SetVersion(version); err != nil {
-			e.Fatal(err)
-		}
-		e.start(s, adapter)
+		e.become(s, version)
 	}
 	l.waitRows(30)
 	l.stop()

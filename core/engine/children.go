@@ -131,10 +131,12 @@ func (w *worker) tagsOf(ctx context.Context, super string) (*bothTags, error) {
 	c, now, shape := &w.supers, w.p.e.clock.Now(), w.p.reshaped.Load()
 	if c.known == nil || shape != c.shape || now.Sub(c.since) >= fitFor {
 		*c = superTags{known: map[string]*bothTags{}, since: now, shape: shape}
-		if err := w.askIDs(ctx); err != nil {
+		ids, err := w.superIDs(ctx, w.p.plan.sinkCatalog, w.p.plan.sinkVersion)
+		if err != nil {
 			c.known = nil
 			return nil, err
 		}
+		c.ids = ids
 	}
 	if tags := c.known[super]; tags != nil {
 		return tags, nil
@@ -151,14 +153,16 @@ func (w *worker) tagsOf(ctx context.Context, super string) (*bothTags, error) {
 	return tags, nil
 }
 
-func (w *worker) askIDs(ctx context.Context) error {
-	if !w.p.plan.sinkVersion.AtLeast(tellsIDs) {
-		return nil
+// superIDs are the ids of a side's super tables; nil where its server does not tell them.
+func (w *worker) superIDs(ctx context.Context, c Catalog, server core.Version) (ids map[string]int64, err error) {
+	if !server.AtLeast(tellsIDs) {
+		return nil, nil
 	}
-	return w.ask(ctx, func(ctx context.Context) (err error) {
-		w.supers.ids, err = w.p.plan.sinkCatalog.SuperTableIDs(ctx, w.p.t.key.Database)
+	err = w.ask(ctx, func(ctx context.Context) (err error) {
+		ids, err = c.SuperTableIDs(ctx, w.p.t.key.Database)
 		return err
 	})
+	return ids, err
 }
 
 func (w *worker) askSource(ctx context.Context, super string, tags *bothTags) error {

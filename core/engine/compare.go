@@ -28,7 +28,11 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 			return err
 		}
 	}
-	ids, err := w.bothIDs(ctx)
+	there, err := w.superIDs(ctx, pl.catalog, pl.sourceVersion)
+	if err != nil {
+		return err
+	}
+	here, err := w.superIDs(ctx, pl.sinkCatalog, pl.sinkVersion)
 	if err != nil {
 		return err
 	}
@@ -36,43 +40,20 @@ func (w *worker) compareSchemas(ctx context.Context) error {
 		if !slices.Contains(lists[1], name) {
 			continue
 		}
-		if err := w.compareSuper(ctx, name, replicated(ids, name, db)); err != nil {
+		if err := w.compareSuper(ctx, name, replicated(there, here, name, db)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bothIDs are the ids of super tables at the source and at the sink; of a side whose
-// server does not tell them there are none.
-func (w *worker) bothIDs(ctx context.Context) (ids [2]map[string]int64, err error) {
-	pl := w.p.plan
-	for i, side := range []struct {
-		Catalog
-		v core.Version
-	}{{pl.catalog, pl.sourceVersion}, {pl.sinkCatalog, pl.sinkVersion}} {
-		if !side.v.AtLeast(tellsIDs) {
-			continue
-		}
-		err := w.ask(ctx, func(ctx context.Context) (err error) {
-			ids[i], err = side.SuperTableIDs(ctx, w.p.t.key.Database)
-			return err
-		})
-		if err != nil {
-			return ids, err
-		}
-	}
-	return ids, nil
-}
-
 // replicated reports whether replication has made a super table at one side from the
 // other one's, as far as ids tell.
-func replicated(ids [2]map[string]int64, name, db string) bool {
-	if ids[0] == nil || ids[1] == nil {
+func replicated(there, here map[string]int64, name, db string) bool {
+	if there == nil || here == nil {
 		return true
 	}
-	there, here := ids[0][name], ids[1][name]
-	return here == raw.SinkSUID(there, db) || there == raw.SinkSUID(here, db)
+	return here[name] == raw.SinkSUID(there[name], db) || there[name] == raw.SinkSUID(here[name], db)
 }
 
 // readsSink reports whether the sink's database is somebody's source, too.
