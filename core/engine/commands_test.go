@@ -179,6 +179,35 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveNamesTheScoutsGroup has the group of a scout at the source: a removal
+// takes it away, and says so before it does.
+func TestRemoveNamesTheScoutsGroup(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	w.server(west, "power")
+	i := running(t, w, quick())
+	ctx := context.Background()
+	id := i.start(t, request("power")).ID
+	i.awaitState(t, id, "power", core.Running)
+	scout := scoutGroup(i.task(t, id, "power").Group)
+	w.mu.Lock()
+	w.servers[east].offsets[scout] = map[int32]int64{}
+	w.mu.Unlock()
+	dry, err := i.Remove(ctx, core.RemoveRequest{ID: id, DryRun: true})
+	if err != nil || !slices.ContainsFunc(dry.Deleted, func(d string) bool { return strings.Contains(d, "consumer group "+scout+" ") }) {
+		t.Fatalf("dry run: %v %+v", err, dry)
+	}
+	res, err := i.Remove(ctx, core.RemoveRequest{ID: id, Force: true})
+	if err != nil || !slices.Equal(res.Deleted, dry.Deleted) {
+		t.Fatalf("remove: %v %+v", err, res)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, left := w.servers[east].offsets[scout]; left {
+		t.Error("the scout's group is left at the source")
+	}
+}
+
 func TestRemoveKeepsWhatOthersRead(t *testing.T) {
 	w := newWorld(t)
 	w.server(east, "power")

@@ -203,14 +203,14 @@ func (e *Engine) cleanTask(ctx context.Context, source Catalog, at, topic, group
 			return nil
 		}
 	}
-	if !dry {
-		for _, g := range groups {
+	for _, g := range groups {
+		if !dry {
 			if err := e.patiently(ctx, func() error { return source.DropGroup(ctx, topic, g) }); err != nil {
 				return err
 			}
 		}
+		res.Deleted = append(res.Deleted, fmt.Sprintf("consumer group %s with its offsets at %s", g, at))
 	}
-	res.Deleted = append(res.Deleted, fmt.Sprintf("consumer group %s with its offsets at %s", group, at))
 	if other != "" {
 		res.Kept = append(res.Kept, fmt.Sprintf("topic %s at %s: the consumer group %s reads it too", topic, at, other))
 		return nil
