@@ -109,10 +109,24 @@ func (s *Snapshot) Replica(id string) *Replica {
 	return nil
 }
 
+// HasTasks reports whether a replica has any.
+func (s *Snapshot) HasTasks(id string) bool {
+	return slices.ContainsFunc(s.Tasks, func(t Task) bool { return t.Replica == id })
+}
+
 // Unhealthy lists why `status --check` would not be content: a task that has
-// failed, was interrupted for longer than its limit, or lags beyond its limit.
+// failed, was interrupted for longer than its limit, or lags beyond its limit, and
+// a replica that has had no task for that long because its databases cannot be
+// looked for.
 func (s *Snapshot) Unhealthy() []string {
 	var why []string
+	for i := range s.Replicas {
+		r := &s.Replicas[i]
+		limit := time.Duration(r.MaxInterruptedS) * time.Second
+		if r.Note != "" && limit > 0 && s.At.Sub(s.Instance.Since) >= limit && !s.HasTasks(r.ID) {
+			why = append(why, r.ID+": nothing is replicated: "+r.Note)
+		}
+	}
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
 		r := s.Replica(t.Replica)

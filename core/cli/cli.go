@@ -87,12 +87,17 @@ func (e *unhealthyError) Error() string { return "unhealthy: " + strings.Join(e.
 // Run does what args (without the program's name) ask for and returns the exit
 // code. Errors are printed as `error: …` with `hint: …` lines below.
 func (p Program) Run(ctx context.Context, args []string) int {
+	out := &printer{Writer: p.Out}
+	p.Out = out
 	c := &command{Program: p}
 	root := c.root()
 	root.SetArgs(args)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("print: %w", out.err)
+	}
 	if err == nil {
 		return ExitDone
 	}
@@ -101,6 +106,21 @@ func (p Program) Run(ctx context.Context, args []string) int {
 		fmt.Fprintf(p.Err, "hint: %s\n", strings.ReplaceAll(hint, "\n", "\nhint: "))
 	}
 	return exitCode(err)
+}
+
+// printer remembers the first error, so that nobody takes half an output for all
+// of it.
+type printer struct {
+	io.Writer
+	err error
+}
+
+func (p *printer) Write(b []byte) (int, error) {
+	n, err := p.Writer.Write(b)
+	if p.err == nil {
+		p.err = err
+	}
+	return n, err
 }
 
 func exitCode(err error) int {
@@ -164,6 +184,7 @@ func (c *command) root() *cobra.Command {
 	own.DurationVar(&duration, "duration", 0, "with --demo: how long, such as 30s")
 	cmd.AddCommand(c.start(), c.status(), c.diff(), c.stop(), c.restart(), c.update(), c.remove(),
 		c.check(), c.verify(), c.repair(), c.events(), c.quarantine(), c.version())
+	withoutFiles(cmd)
 	return cmd
 }
 

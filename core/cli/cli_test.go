@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"tdreplica/config"
 	"tdreplica/core"
 	"tdreplica/core/cli"
 	"tdreplica/core/store"
@@ -88,6 +89,25 @@ func TestStatusLooksLikeTheVendors(t *testing.T) {
 `
 	if out != want {
 		t.Errorf("status prints\n%swant\n%s", out, want)
+	}
+}
+
+// TestAReplicaWithoutTasksIsShown has one whose databases cannot be looked for, as
+// after a first start with a side that is down, and one that has none yet.
+func TestAReplicaWithoutTasksIsShown(t *testing.T) {
+	w := instance(t)
+	w.fake.snap.Replicas = append(w.fake.snap.Replicas,
+		core.Replica{ID: "azure", Source: "http://a:6041", Sink: "http://c:6041", Note: "looking for databases: connection refused", MaxInterruptedS: 300},
+		core.Replica{ID: "birch", Source: "http://a:6041", Sink: "http://d:6041", MaxInterruptedS: 300})
+	w.fake.snap.Instance.Since = w.fake.snap.At.Add(-299 * time.Second)
+	out, _, code := w.run("status", "--check")
+	if code != 0 || !strings.Contains(out, "| azure   |    – | http://a:6041 | http://c:6041 | –        | –       | looking for databases: connection refused |") ||
+		!strings.Contains(out, "| birch   |    – | http://a:6041 | http://d:6041 | –        | –       | no database yet ") {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	w.fake.snap.Instance.Since = w.fake.snap.At.Add(-300 * time.Second)
+	if _, stderr, code := w.run("status", "--check"); code != 5 || stderr != "error: unhealthy: azure: nothing is replicated: looking for databases: connection refused\n" {
+		t.Errorf("after five minutes: exit %d, %q", code, stderr)
 	}
 }
 
@@ -349,6 +369,29 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// full takes nothing, as a file on a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// TestOutputThatIsNotWrittenIsAFailure has every command print to a full disk.
+func TestOutputThatIsNotWrittenIsAFailure(t *testing.T) {
+	w := instance(t)
+	w.fake.result = core.Result{ID: "maple", Tasks: []core.TaskResult{{Replica: "maple", Database: "power", Outcome: core.OutcomeStopped}}}
+	w.fake.events = []core.Event{{Seq: 1, Level: core.LevelInfo, Text: "shutdown"}}
+	for _, args := range []string{
+		"status", "status -o json", "diff", "events", "stop maple", "start -i maple", "version", "--help",
+		"check -f http://a -t http://b",
+	} {
+		var errs strings.Builder
+		p := cli.Program{Out: full{}, Err: &errs, Inspect: func(context.Context, *config.Config, core.InspectRequest) ([]core.Candidate, error) { return nil, nil }}
+		code := p.Run(t.Context(), append([]string{"--state-dir", w.dir}, strings.Fields(args)...))
+		if code != 1 || !strings.Contains(errs.String(), "no space left") {
+			t.Errorf("%s: exit %d, %q", args, code, errs.String())
+		}
+	}
+}
+
 func TestCompletion(t *testing.T) {
 	w := instance(t)
 	endpoints := "[endpoints.site-a]\nurl = \"http://u:hush@td1\"\n[endpoints.site-b]\nurl = \"http://td2\"\n"
@@ -365,6 +408,10 @@ func TestCompletion(t *testing.T) {
 		{"check -t ", "site-b"},
 		{"events --replica ", "otter"},
 		{"repair maple --winner ", "source\n:4"},
+		{"update maple --workers ", ":4"},
+		{"events --database ", ":4"},
+		{"start --source-password-file ", ":0"},
+		{"status --state-dir ", ":0"},
 	} {
 		args := append([]string{"__complete"}, strings.Split(c.args, " ")...)
 		if out, _, _ := w.run(args...); !strings.Contains(out, c.want) {

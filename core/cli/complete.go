@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -16,6 +17,19 @@ import (
 const completionTime = 2 * time.Second
 
 const noFiles = cobra.ShellCompDirectiveNoFileComp
+
+// withoutFiles keeps the shell from offering files for flags that take none.
+func withoutFiles(cmd *cobra.Command) {
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		takes, _ := pflag.UnquoteUsage(f)
+		if _, known := cmd.GetFlagCompletionFunc(f.Name); !known && takes != "FILE" && takes != "DIR" {
+			_ = cmd.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		withoutFiles(sub)
+	}
+}
 
 func (c *command) completeIDs(cmd *cobra.Command, given []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)

@@ -129,8 +129,21 @@ func statusTable(w io.Writer, s *core.Snapshot) error {
 			t.Replica, fmt.Sprint(t.Number), t.Source, t.Sink, clean(t.Database), string(t.State), clean(noteOf(s, t)),
 		})
 	}
+	for i := range s.Replicas {
+		if r := &s.Replicas[i]; r.Note != "" || !s.HasTasks(r.ID) {
+			rows = append(rows, []string{r.ID, "–", r.Source, r.Sink, "–", "–", clean(noteOfReplica(r))})
+		}
+	}
 	grid(w, []string{"replica", "task", "source", "sink", "database", "status", "note"}, rows)
 	return nil
+}
+
+// noteOfReplica is what a replica's tasks cannot tell, as it may have none yet.
+func noteOfReplica(r *core.Replica) string {
+	if r.Note != "" {
+		return r.Note
+	}
+	return "no database yet"
 }
 
 // noteOf is a task's note, with what only its other fields tell.
@@ -302,6 +315,9 @@ func (r *watcher) run(ctx context.Context, c *command, show func(io.Writer) erro
 }
 
 func isTerminal(w io.Writer) bool {
+	if p, ok := w.(*printer); ok {
+		w = p.Writer
+	}
 	f, ok := w.(*os.File)
 	if !ok {
 		return false
