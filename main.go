@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"tdreplica/config"
 	"tdreplica/core"
@@ -45,7 +46,7 @@ func run() int {
 }
 
 // withSignals ends the context at the first SIGINT, SIGTERM or SIGHUP, which
-// stops everything gracefully. The second one ends the process: what was not
+// stops everything gracefully. Another one later ends the process: what was not
 // committed is applied again, to the same effect, after the next start.
 func withSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
@@ -58,11 +59,25 @@ func withSignals(parent context.Context) (context.Context, func()) {
 	go func() {
 		<-signals
 		cancel()
-		<-signals
+		again(signals, time.Now)
 		fmt.Fprintln(os.Stderr, "error: aborted by a second signal")
 		os.Exit(cli.ExitFailed)
 	}()
 	return ctx, cancel
+}
+
+// oneWish is how close to each other two signals are one wish: timeout(1) sends its
+// own to the process and to the process's group.
+const oneWish = 500 * time.Millisecond
+
+// again returns at a signal that comes later than oneWish.
+func again(signals <-chan os.Signal, now func() time.Time) {
+	for first := now(); ; {
+		<-signals
+		if now().Sub(first) > oneWish {
+			return
+		}
+	}
 }
 
 func runDemo(ctx context.Context, l cli.Launch, version string) error {

@@ -54,6 +54,25 @@ func TestSignalsRestoreTheTerminal(t *testing.T) {
 	}
 }
 
+// TestTwoSignalsAtOnceAreOne sends a second signal at once, as timeout(1) does, and one
+// later.
+func TestTwoSignalsAtOnceAreOne(t *testing.T) {
+	signals := make(chan os.Signal, 3)
+	begin := time.Now()
+	times := []time.Time{begin, begin.Add(time.Millisecond), begin.Add(oneWish), begin.Add(oneWish + time.Millisecond)}
+	for range times[1:] {
+		signals <- syscall.SIGTERM
+	}
+	again(signals, func() time.Time {
+		at := times[0]
+		times = times[1:]
+		return at
+	})
+	if len(times)+len(signals) != 0 {
+		t.Errorf("%d signals and %d moments are left: one of the first two ended the process", len(signals), len(times))
+	}
+}
+
 // TestADeafTerminalStopsNothing runs an instance in a console whose terminal
 // nobody reads, as after Ctrl-S or behind a dead link: replication goes on, and
 // SIGTERM still ends the process.
