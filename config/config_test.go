@@ -71,7 +71,7 @@ func TestEachProblemIsNamed(t *testing.T) {
 		{"empty pattern", pair + "databases = [\"\"]", `r.toml:4:14: replica[0].databases[0] = "" is empty; expected the name of a database, in which * stands for any characters`},
 		{"foreign pattern", pair + "exclude = [\"a?\"]", `r.toml:4:12: replica[0].exclude[0] = "a?" is not the name of a database; of patterns only * is known, which stands for any characters`},
 		{"dotted pattern", pair + "databases = [\"a.b\"]", `r.toml:4:14: replica[0].databases[0] = "a.b" is not the name of a database; dots, quotes, slashes, spaces and control characters are not allowed`},
-		{"syntax", "[engine]\nretry_min = 5s", "r.toml:2:14: is not TOML: expected a top-level item to end with a newline, comment, or EOF, but got 's' instead"},
+		{"syntax", "[engine]\nretry_min = 5s", "r.toml:2:14: is not TOML: expected a top-level item to end with a newline, comment, or EOF, but got 's' instead; texts, sizes and durations stand in quotes, such as \"64MB\""},
 		{"table not closed", "[endpoints.a\nurl = \"http://a\"", `r.toml:1:13: is not TOML: expected '.' or ']' to end table name, but got '\n' instead`},
 		{"list not closed", "[[replica]]\ndatabases = [\"a\"\nexclude = []", "r.toml:3:1: is not TOML: expected a comma (',') or array terminator (']'), but got 'e'"},
 		{"without quotes", "[endpoints.a]\nurl = http://a", "r.toml:2:7: is not TOML: expected value but found (this) instead; texts stand in quotes"},

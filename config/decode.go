@@ -57,6 +57,8 @@ func (d *decoder) syntax(text string, err error) {
 			p.Text = "is not TOML: " + parse.Message // names a key that is there twice
 		case strings.HasPrefix(parse.Message, "expected value but found "):
 			p.Text += "; texts stand in quotes"
+		case strings.Contains(parse.Message, "to end with a newline, comment, or EOF"):
+			p.Text += "; texts, sizes and durations stand in quotes, such as \"64MB\""
 		}
 	}
 	d.problems = append(d.problems, p)

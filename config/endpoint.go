@@ -84,6 +84,10 @@ func ParseAddress(s string) (Address, *url.Userinfo, error) {
 	return a, u.User, nil
 }
 
+// EndpointName reports whether a text could name an endpoint. One that could is no
+// address, and so holds no password.
+func EndpointName(s string) bool { return endpointName.MatchString(s) }
+
 // validHost takes IP addresses and whatever could be a name to look up.
 func validHost(host string) bool {
 	if strings.Contains(host, ":") {

@@ -65,7 +65,7 @@ func (v *validator) side(path, ref string) (Address, bool) {
 		address, _, err := ParseAddress(ep.URL)
 		return address, err == nil // the endpoint's own check has told why
 	}
-	if endpointName.MatchString(ref) {
+	if EndpointName(ref) {
 		text := fmt.Sprintf("= %q is neither a URL nor an endpoint; declare [endpoints.%s] or write http://HOST:PORT", ref, ref)
 		if meant := closest(ref, sortedKeys(v.config.Endpoints)); meant != "" {
 			text += fmt.Sprintf(" (did you mean %q?)", meant)

@@ -53,7 +53,7 @@ var endpointName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
 
 func (v *validator) endpoint(name string) {
 	path := join("endpoints", name)
-	if !endpointName.MatchString(name) {
+	if !EndpointName(name) {
 		v.problem(path, "is not a name for an endpoint; allowed: up to 64 letters, digits, - and _")
 	}
 	ep := v.config.Endpoints[name]

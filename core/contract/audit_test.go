@@ -137,7 +137,7 @@ func TestVerifyFindsAndRepairMends(t *testing.T) {
 			e.Errorf("the dry run tells of %d and %d rows and %q", dry.Written, dry.Deleted, dry.Changes)
 		}
 		in.said("repair, dry run: started")
-		in.said("43 rows to write, 0 to delete, other changes: 2")
+		in.said("rows to write: 43; rows to delete: 0; other changes: 2")
 		in.expect(in.verify(id, false), core.AuditDifferent, all)
 		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditDifferent, left)
 		in.expect(in.verify(id, true), core.AuditDifferent, left)

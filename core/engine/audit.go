@@ -366,7 +366,7 @@ func summary(run *core.Audit, doc *core.DatabaseAudit) string {
 	if doc.Note != "" {
 		return string(doc.State) + ": " + doc.Note
 	}
-	parts = append(parts, fmt.Sprintf("%d tables and %d rows were compared", doc.Tables, doc.Rows))
+	parts = append(parts, fmt.Sprintf("tables compared: %d; rows compared: %d", doc.Tables, doc.Rows))
 	for _, k := range core.DifferenceKinds() {
 		if n := doc.Differences[k]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%s: %d", k.Words(), n))
@@ -377,9 +377,9 @@ func summary(run *core.Audit, doc *core.DatabaseAudit) string {
 	}
 	switch {
 	case run.DryRun:
-		parts = append(parts, fmt.Sprintf("%d rows to write, %d to delete, other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
+		parts = append(parts, fmt.Sprintf("rows to write: %d; rows to delete: %d; other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
 	case run.Kind == "repair":
-		parts = append(parts, fmt.Sprintf("%d rows written, %d deleted, other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
+		parts = append(parts, fmt.Sprintf("rows written: %d; rows deleted: %d; other changes: %d", doc.Written, doc.Deleted, len(doc.Changes)))
 	}
 	return strings.Join(parts, "; ")
 }

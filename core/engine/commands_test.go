@@ -148,6 +148,24 @@ func TestDeclared(t *testing.T) {
 	})
 }
 
+func TestAnEndpointThatIsNotDeclared(t *testing.T) {
+	w := newWorld(t)
+	w.server(east, "power")
+	cfg := quick()
+	cfg.Endpoints = map[string]config.Endpoint{"site-b": {URL: west}, "site-a": {URL: east}}
+	i := running(t, w, cfg)
+	ctx := context.Background()
+	_, err := i.Start(ctx, core.StartRequest{Source: core.Endpoint{URL: "site-a"}, Sink: core.Endpoint{URL: "td2"}})
+	if err == nil || err.Error() != `sink: "td2" is neither a URL nor an endpoint of the configuration; known: site-a, site-b` ||
+		!strings.HasPrefix(core.HintOf(err), "write http://td2:6041, or declare [endpoints.td2];") {
+		t.Errorf("%v; %s", err, core.HintOf(err))
+	}
+	_, err = i.Start(ctx, core.StartRequest{Source: core.Endpoint{URL: "root:hush@td1:6030"}, Sink: core.Endpoint{URL: west}})
+	if err == nil || !strings.Contains(err.Error(), "native connections") || strings.Contains(err.Error(), "hush") {
+		t.Errorf("an address without a scheme: %v", err)
+	}
+}
+
 func TestRemove(t *testing.T) {
 	w := newWorld(t)
 	w.server(east, "power")

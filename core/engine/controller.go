@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"strings"
 
@@ -24,6 +26,8 @@ func (e *Engine) resolve(which string, ep core.Endpoint) (core.Endpoint, error) 
 			TokenFile: named.TokenFile, TLSCAFile: named.TLSCAFile, TLSSkip: named.TLSSkipVerify,
 			Compression: named.Compression,
 		}
+	} else if config.EndpointName(ep.URL) {
+		return core.Endpoint{}, e.noEndpoint(which, ep.URL)
 	} else {
 		ep = core.Endpoint{URL: ep.URL}
 	}
@@ -40,6 +44,19 @@ func (e *Engine) resolve(which string, ep core.Endpoint) (core.Endpoint, error) 
 	}
 	override(&ep, given)
 	return ep, nil
+}
+
+// noEndpoint is the error for a name that the configuration does not have, which may
+// have been written into the file after the instance had read it.
+func (e *Engine) noEndpoint(which, name string) error {
+	known := strings.Join(slices.Sorted(maps.Keys(e.cfg.Endpoints)), ", ")
+	if known == "" {
+		known = "none"
+	}
+	return &core.RefusedError{
+		Text: fmt.Sprintf("%s: %q is neither a URL nor an endpoint of the configuration; known: %s", which, name, known),
+		Hint: fmt.Sprintf("write http://%s:%d, or declare [endpoints.%s]; an instance reads its configuration when it starts", name, config.DefaultPort, name),
+	}
 }
 
 // override replaces credentials by those that were given; one way to prove
