@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +51,27 @@ func scrape(t *testing.T, ctrl core.Controller) (int, string) {
 		t.Fatal(err)
 	}
 	return res.StatusCode, string(body)
+}
+
+// TestEveryFigureIsDocumented compares what is scraped, of a task of which everything
+// is known, with what docs/operations.md names.
+func TestEveryFigureIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, body := scrape(t, fixed{snapshot: &core.Snapshot{Tasks: []core.Task{{Vgroups: []core.Vgroup{{ID: 4}}}}}})
+	name := regexp.MustCompile(`tdreplica_[a-z_]+`)
+	scraped, documented := map[string]bool{}, map[string]bool{}
+	for _, n := range name.FindAllString(body, -1) {
+		scraped[n] = true
+	}
+	for _, n := range name.FindAllString(string(text), -1) {
+		documented[n] = true
+	}
+	if !maps.Equal(scraped, documented) {
+		t.Errorf("scraped:    %q\ndocumented: %q", slices.Sorted(maps.Keys(scraped)), slices.Sorted(maps.Keys(documented)))
+	}
 }
 
 func TestScrapeShowsTheSnapshot(t *testing.T) {
