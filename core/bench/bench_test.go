@@ -247,7 +247,7 @@ func BenchmarkIdle(b *testing.B) {
 	replicate(b, e, n.A, n.B, core.Options{})
 	replicate(b, e, n.B, n.A, core.Options{})
 	allCaughtUp(b, e, 100)
-	idle(b, began, 20*time.Second)
+	idle(b, began, longSilence, 20*time.Second)
 }
 
 // BenchmarkThousand is 1,000 databases of 4 vgroups each, one way.
@@ -257,8 +257,8 @@ func BenchmarkThousand(b *testing.B) {
 	began := time.Now()
 	replicate(b, e, n.A, n.B, core.Options{})
 	allCaughtUp(b, e, 1000)
-	idle(b, began, 10*time.Second)
-	time.Sleep(time.Second) // the snapshot before is used again for a while
+	idle(b, began, 3*time.Second, 10*time.Second) // the polls' waits grow at first
+	time.Sleep(time.Second)                       // the snapshot before is used again for a while
 	began = time.Now()
 	if _, err := e.Snapshot(b.Context()); err != nil {
 		b.Fatal(err)
@@ -266,11 +266,15 @@ func BenchmarkThousand(b *testing.B) {
 	b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "snapshot-ms")
 }
 
-// idle measures an instance whose tasks have just caught up.
-func idle(b *testing.B, began time.Time, long time.Duration) {
+// longSilence is after what time without a row polls block for longest.
+const longSilence = 130 * time.Second
+
+// idle measures for that long an instance whose tasks have just caught up, after
+// some silence.
+func idle(b *testing.B, began time.Time, silence, long time.Duration) {
 	b.Helper()
 	start := time.Since(began)
-	time.Sleep(3 * time.Second) // the polls' waits grow
+	time.Sleep(silence)
 	for b.Loop() {
 		before := used(b)
 		time.Sleep(long)

@@ -29,7 +29,7 @@ type world struct {
 	Lose      bool // B acknowledges writes and does nothing
 	Replay    int  // as many messages in each vgroup of d0, from a stub in front of A that also takes the writes
 	SlowMS    int  // how long the stub takes to acknowledge a write
-	Late      bool // idle polls return at the end of their blocking time, as on real servers
+	Late      bool // idle polls look for rows once a second, as on real servers
 }
 
 const batchRows = 4096 // one message

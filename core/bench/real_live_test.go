@@ -149,7 +149,7 @@ func realIdle(b *testing.B, n nodes) {
 		return sum
 	}
 	start := time.Since(began)
-	time.Sleep(20 * time.Second) // what the server tells of its WALs is seconds old
+	time.Sleep(longSilence)
 	for b.Loop() {
 		grown, before := ends(), used(b)
 		time.Sleep(long)

@@ -55,6 +55,7 @@ type options struct {
 	poison   string        // what is done with rows that the sink refuses; empty: the default
 	grow     time.Duration // how soon workers = "auto" takes more; 0: as ever
 	embedded string        // why it cannot run on real servers; empty: it can
+	late     bool          // idle polls of embedded nodes see a row as late as those of real ones
 
 	stall    time.Duration // the watchdog's time; 0: the default
 	clock    engine.Clock  // of an instance in this process; nil: the real one
@@ -121,6 +122,7 @@ func (e *env) startNode(name string) *side {
 		Version:        e.opts.version,
 		FirstVgroupID:  vgroupIDs.Add(100),
 		SessionTimeout: e.session,
+		LatePolls:      e.opts.late,
 	}
 	if e.clock != nil {
 		o.Rebalance = 5 * time.Millisecond

@@ -27,8 +27,8 @@ type Options struct {
 	// be safe for concurrent use. Violations are also kept for Violations.
 	OnViolation   func(string)
 	FirstVgroupID int32 // default 2
-	// LatePolls makes an idle poll return at the end of its blocking time even
-	// if a row came in between, as it does on real servers.
+	// LatePolls makes an idle poll look for rows once a second only, and at the end
+	// of its blocking time, as it does on real servers.
 	LatePolls bool
 }
 

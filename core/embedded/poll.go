@@ -8,6 +8,10 @@ import (
 // the consumer has not said (min.poll.rows).
 const pollRows = 4096
 
+// askAgain is how often the client library of real adapters asks every vgroup
+// again while a poll blocks: when it asks the server for its vgroups.
+const askAgain = time.Second
+
 // poll hands out the next message. t.lib is held throughout, so that every
 // other call of this session waits, as in the real library.
 func (t *tmqSession) poll(args tmqArgs) (reply, error) {
@@ -30,10 +34,14 @@ func (t *tmqSession) poll(args tmqArgs) (reply, error) {
 			t.message, t.fetched = m, 0
 			return m.reply(), nil
 		}
+		look := until
 		if t.n.opts.LatePolls {
 			changed = nil
+			if next := time.Now().Add(askAgain); next.Before(until) {
+				look = next
+			}
 		}
-		if !waitChange(t.s.ctx, changed, until) {
+		if !waitChange(t.s.ctx, changed, look) && (look.Equal(until) || t.s.ctx.Err() != nil) {
 			return (&message{}).reply(), nil
 		}
 	}

@@ -2,26 +2,42 @@ package engine
 
 import "time"
 
+// After longSilence polls may block for longTimes as long as before, which is that
+// much fewer requests, but not longer than longWait. The first row comes within a
+// second all the same: while a poll blocks, the adapter's client library asks every
+// vgroup again once a second (docs/protocol.md). They do not before, as the shorter
+// poll is over in less than that.
+const (
+	longSilence = 2 * time.Minute
+	longTimes   = 5
+	longWait    = 4500 * time.Millisecond
+)
+
 // pace decides how long polls may block. A server may answer an idle poll only
-// at the end of that time, even if a row came in between: what a poll may block
-// is what the next row may have to wait. So it is a quarter of the silence so
-// far, between two bounds.
+// at the end of that time, even if a row came in between: what a poll may block,
+// up to a second, is what the next row may have to wait. So it is a quarter of the
+// silence so far, between two bounds.
 type pace struct {
 	least, most time.Duration
 	since       time.Time // when the last message came, or reading began
+	wanted      time.Time // when somebody last waited for an answer of the vgroups
 }
 
 // wait is how long a poll that begins now may block: at most a little more
-// than most. The longest waits end at multiples of most, at the same moment in
-// all tasks: an instance with many idle ones then wakes once for all of them,
-// and not once for each, which is most of what an idle poll costs.
+// than most, or than longWait. The longest waits end at multiples of themselves, at
+// the same moment in all tasks: an instance with many idle ones then wakes once for
+// all of them, and not once for each, which is most of what an idle poll costs.
 func (p *pace) wait(now time.Time) time.Duration {
-	if quarter := now.Sub(p.since) / 4; quarter < p.most {
+	silence, most := now.Sub(p.since), p.most
+	if silence >= longSilence && now.Sub(p.wanted) >= longSilence {
+		most = max(most, min(longTimes*most, longWait))
+	}
+	if quarter := silence / 4; quarter < most {
 		return max(p.least, quarter)
 	}
-	left := now.Truncate(p.most).Add(p.most).Sub(now)
-	if left < p.most/32 {
-		left += p.most // the poll before came back a little early
+	left := now.Truncate(most).Add(most).Sub(now)
+	if left < most/32 {
+		left += most // the poll before came back a little early
 	}
 	return left
 }

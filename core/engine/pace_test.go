@@ -23,20 +23,29 @@ func TestPollsBlockForAQuarterOfTheSilence(t *testing.T) {
 // However two readers began, their longest polls end together, and none of them
 // is followed by a short one because the server was a moment early.
 func TestIdlePollsEndTogether(t *testing.T) {
-	p := pace{least: time.Millisecond, most: 900 * time.Millisecond}
-	for shift := range 2000 {
-		begin := time.Date(2026, 1, 2, 3, 4, 5, shift*1_000_003, time.UTC)
-		wait := p.wait(begin)
-		if end := begin.Add(wait); !end.Equal(end.Truncate(p.most)) {
-			t.Fatalf("a poll that began at %v ends at %v", begin, end)
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct{ silence, longest time.Duration }{
+		{time.Minute, 900 * time.Millisecond}, {time.Hour, longWait},
+	} {
+		p := pace{least: time.Millisecond, most: 900 * time.Millisecond, since: start.Add(-c.silence)}
+		for shift := range 5000 {
+			begin := start.Add(time.Duration(shift) * 1_000_003)
+			wait := p.wait(begin)
+			if end := begin.Add(wait); !end.Equal(end.Truncate(c.longest)) {
+				t.Fatalf("a poll that began at %v ends at %v", begin, end)
+			}
+			if wait < c.longest/32 || wait > c.longest+c.longest/16 || wait >= readGrace {
+				t.Fatalf("a poll that began at %v waits for %v", begin, wait)
+			}
+			early := begin.Add(wait - 3*time.Millisecond)
+			if again := p.wait(early); again < c.longest {
+				t.Fatalf("a poll that came back early is followed by one of %v", again)
+			}
 		}
-		if wait < p.most/32 || wait > p.most+p.most/16 {
-			t.Fatalf("a poll that began at %v waits for %v", begin, wait)
-		}
-		early := begin.Add(wait - 3*time.Millisecond)
-		if again := p.wait(early); again < p.most {
-			t.Fatalf("a poll that came back early is followed by one of %v", again)
-		}
+	}
+	p := pace{least: time.Millisecond, most: 900 * time.Millisecond, since: start.Add(-time.Hour), wanted: start.Add(-time.Minute)}
+	if wait := p.wait(start); wait > p.most+p.most/32 {
+		t.Errorf("a poll whose answer somebody waits for blocks for %v", wait)
 	}
 }
 

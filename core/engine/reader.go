@@ -257,6 +257,7 @@ func (w *worker) poll(ctx context.Context) error {
 	}
 	began := w.p.e.clock.Now()
 	limited := w.polls.take(ctx, 2*c.PollWaitMax.Duration+2*c.RequestTimeout.Duration)
+	w.pace.wanted = time.Unix(0, w.p.hurry.Load())
 	m, err := w.source.Poll(limited, w.pace.wait(began))
 	w.lastPoll = w.p.e.clock.Now()
 	if err != nil {
