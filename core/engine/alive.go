@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"tdreplica/core"
@@ -20,7 +21,7 @@ func (w *worker) watch(ctx context.Context, now time.Time, at map[int32]int64, m
 	defer cancel()
 	if w.n == 0 && now.Sub(w.checked) >= limit {
 		w.checked = now
-		if err := w.checkSink(ctx); err != nil && !core.ClassOf(err).Retryable() {
+		if err := w.checkSink(ctx, now, limit/2); err != nil && !core.ClassOf(err).Retryable() {
 			return err // what passes, the writes notice
 		}
 	}
@@ -30,16 +31,16 @@ func (w *worker) watch(ctx context.Context, now time.Time, at map[int32]int64, m
 		if len(stuck) == 0 {
 			return nil
 		}
-		return w.stuck(stuck, at, w.p.t.replica.ends.ask(ctx, w.p.plan.catalog, now, limit/2), limit)
+		return w.stuck(stuck, at, w.sourceEnds(ctx, now, limit/2), limit)
 	}
 	if now.Sub(w.progressed) < limit {
 		return nil
 	}
 	w.progressed = now // look again after as long a time
-	if err := w.checkSubscription(ctx); err != nil {
+	if err := w.checkSubscription(ctx, now, limit/2); err != nil {
 		return err
 	}
-	ends := w.p.t.replica.ends.ask(ctx, w.p.plan.catalog, now, limit/2)
+	ends := w.sourceEnds(ctx, now, limit/2)
 	for _, a := range w.assigned {
 		end := max(a.End, ends[a.Vgroup])
 		if pos := w.marks.applied.at[a.Vgroup]; end > pos+ownEntries {
@@ -109,26 +110,47 @@ func (t *task) stuckBefore(vgroup int32, at int64) bool {
 	return known && was == at
 }
 
-// checkSink fails if the sink's database has gone, or is another one by now.
-func (w *worker) checkSink(ctx context.Context) error {
-	there, err := w.p.plan.sinkCatalog.Database(ctx, w.p.t.key.Database)
+// sourceEnds is where the source's WALs end, known no longer ago than that. It is
+// empty if the server does not tell.
+func (w *worker) sourceEnds(ctx context.Context, now time.Time, old time.Duration) map[int32]int64 {
+	ends, err := w.p.t.replica.ends.ask(ctx, now, old, func(ctx context.Context) (map[int32]int64, error) {
+		ends, _, err := w.p.plan.catalog.WALEnds(ctx, "")
+		return ends, err
+	})
+	if err != nil {
+		return nil
+	}
+	return ends
+}
+
+// checkSink fails if the sink's database has gone, or is another one by now, as
+// known no longer ago than that. The worker must have begun before.
+func (w *worker) checkSink(ctx context.Context, now time.Time, old time.Duration) error {
+	list, err := w.p.t.replica.sinkDatabases.ask(ctx, now, old, w.p.plan.sinkCatalog.Databases)
 	if err != nil {
 		return err
+	}
+	var there *core.Database
+	if i := slices.IndexFunc(list, func(d core.Database) bool { return d.Name == w.p.t.key.Database }); i >= 0 {
+		there = &list[i]
 	}
 	return w.p.t.checkSinkAge(w.p.plan, there)
 }
 
-// checkSubscription fails if the server does not count this consumer any more:
-// somebody dropped its group, or the topic. The next preflight says what is so.
-func (w *worker) checkSubscription(ctx context.Context) error {
+// checkSubscription fails if the server does not count this consumer any more, as
+// known no longer ago than that: somebody dropped its group, or the topic. The next
+// preflight says what is so. The worker must have begun before.
+func (w *worker) checkSubscription(ctx context.Context, now time.Time, old time.Duration) error {
 	pl := w.p.plan
-	subs, err := pl.catalog.Subscriptions(ctx, pl.topic)
+	subs, err := w.p.t.replica.subscriptions.ask(ctx, now, old, func(ctx context.Context) ([]core.Subscription, error) {
+		return pl.catalog.Subscriptions(ctx, "")
+	})
 	if err != nil {
 		return nil // a source that does not answer is no news here
 	}
 	read := map[int32]bool{}
 	for _, s := range subs {
-		read[s.Vgroup] = read[s.Vgroup] || s.Group == pl.group && s.Consumer != ""
+		read[s.Vgroup] = read[s.Vgroup] || s.Topic == pl.topic && s.Group == pl.group && s.Consumer != ""
 	}
 	for _, vg := range w.vgroups {
 		if !read[vg] {

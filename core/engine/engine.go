@@ -105,7 +105,12 @@ type replica struct {
 	looking bool          // a discoverer goroutine exists
 	limit   limit         // what its tasks may read; safe without Engine.mu
 	sink    presence      // likewise
-	ends    sourceEnds    // likewise
+
+	// What its tasks ask for each other, safe without Engine.mu, too: where the
+	// source's WALs end by vgroup, who reads them, and what the sink has.
+	ends          answer[map[int32]int64]
+	subscriptions answer[[]core.Subscription]
+	sinkDatabases answer[[]core.Database]
 }
 
 // New restores the instance that the store holds. Nothing runs before Run.
@@ -173,6 +178,7 @@ func newReplica(rec store.Replica) *replica {
 	r := &replica{
 		rec: rec, tasks: map[string]*task{},
 		wake: make(chan struct{}, 1), gone: make(chan struct{}),
+		ends: newAnswer[map[int32]int64](), subscriptions: newAnswer[[]core.Subscription](), sinkDatabases: newAnswer[[]core.Database](),
 	}
 	r.limit.set(rec.MaxBytesPerS)
 	return r

@@ -70,13 +70,18 @@ func (c *fakeCatalog) Subscriptions(_ context.Context, topic string) ([]core.Sub
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	var out []core.Subscription
-	for group := range c.s.offsets {
-		for vg := range c.s.dbs[c.s.topics[topic]].wal {
-			sub := core.Subscription{Topic: topic, Group: group, Vgroup: vg}
-			if c.s.owner[group] != nil {
-				sub.Consumer = "0x1"
+	for name, db := range c.s.topics {
+		if topic != "" && topic != name {
+			continue
+		}
+		for group := range c.s.offsets {
+			for vg := range c.s.dbs[db].wal {
+				sub := core.Subscription{Topic: name, Group: group, Vgroup: vg}
+				if c.s.owner[group] != nil {
+					sub.Consumer = "0x1"
+				}
+				out = append(out, sub)
 			}
-			out = append(out, sub)
 		}
 	}
 	return out, nil

@@ -232,7 +232,7 @@ func (w *worker) recreate(ctx context.Context, name string) (*core.Table, error)
 	if s == nil || err != nil {
 		return nil, err
 	}
-	if err := w.ask(ctx, w.checkSink); err != nil {
+	if err := w.ask(ctx, func(ctx context.Context) error { return w.checkSink(ctx, w.p.e.clock.Now(), 0) }); err != nil {
 		return nil, err // it is not one table that is missing
 	}
 	if s.Super != "" {

@@ -98,7 +98,8 @@ type Catalog interface {
 	EnsureTopic(ctx context.Context, topic, database string) error
 	// Topic returns nil, nil if there is none of that name.
 	Topic(ctx context.Context, name string) (*core.Topic, error)
-	// Subscriptions lists the groups of a topic, vgroup by vgroup.
+	// Subscriptions lists the groups of a topic, or of all topics if it is "",
+	// vgroup by vgroup.
 	Subscriptions(ctx context.Context, topic string) ([]core.Subscription, error)
 	// Consumers lists the members of a group by their ids.
 	Consumers(ctx context.Context, topic, group string) (map[string]core.Consumer, error)

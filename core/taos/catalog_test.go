@@ -284,8 +284,8 @@ func TestSystemTables(t *testing.T) {
 	cat, _ := fakeCatalog(t, Options{}, func(sql string) *result {
 		switch {
 		case strings.Contains(sql, "ins_subscriptions"):
-			return &result{columns: []string{"consumer_group", "vgroup_id#", "consumer_id", "offset"}, rows: [][]any{
-				{"g", 2, "0x1", "wal:10/25"}, {"g", 3, nil, nil}, {"g", 4, nil, "earliest/30"}, {"g", 5, nil, "tsdb:1|2/7"}}}
+			return &result{columns: []string{"topic_name", "consumer_group", "vgroup_id#", "consumer_id", "offset"}, rows: [][]any{
+				{"t", "g", 2, "0x1", "wal:10/25"}, {"t", "g", 3, nil, nil}, {"t", "g", 4, nil, "earliest/30"}, {"t", "g", 5, nil, "tsdb:1|2/7"}}}
 		case strings.Contains(sql, "ins_vgroups") && strings.Contains(sql, "'new'"):
 			return &result{columns: []string{"vgroup_id#", "v1_applied/committed", "v2_applied/committed"}, rows: [][]any{
 				{2, "7/9", "8/12"}, {3, "0/0", nil}}}

@@ -59,8 +59,12 @@ func (c *catalog) EnsureTopic(ctx context.Context, topic, database string) error
 
 // Subscriptions implements engine.Catalog.
 func (c *catalog) Subscriptions(ctx context.Context, topic string) ([]core.Subscription, error) {
-	rows, err := c.query(ctx, fmt.Sprintf("list the subscriptions of topic %q", topic),
-		"select * from information_schema.ins_subscriptions where topic_name="+QuoteString(topic))
+	op, sql := "list the subscriptions", "select * from information_schema.ins_subscriptions"
+	if topic != "" {
+		op += fmt.Sprintf(" of topic %q", topic)
+		sql += " where topic_name=" + QuoteString(topic)
+	}
+	rows, err := c.query(ctx, op, sql)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ func (c *catalog) Subscriptions(ctx context.Context, topic string) ([]core.Subsc
 			continue
 		}
 		s := core.Subscription{
-			Topic:    topic,
+			Topic:    r.text("topic_name"),
 			Group:    r.text("consumer_group"),
 			Vgroup:   int32(vgroup),
 			Consumer: r.text("consumer_id"),
