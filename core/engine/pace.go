@@ -5,8 +5,8 @@ import "time"
 // After longSilence polls may block for longTimes as long as before, which is that
 // much fewer requests, but not longer than longWait. The first row comes within a
 // second all the same: while a poll blocks, the adapter's client library asks every
-// vgroup again once a second (docs/protocol.md). They do not before, as the shorter
-// poll is over in less than that.
+// vgroup again once a second (docs/protocol.md). After less silence it is to come
+// sooner than that.
 const (
 	longSilence = 2 * time.Minute
 	longTimes   = 5
