@@ -228,3 +228,61 @@ func TestRowsThatCannotBeReadAreToldOnce(t *testing.T) {
 		t.Errorf("%d warnings: %q", len(told), told)
 	}
 }
+
+// tablesMade is a sink that has tables made that are missing; so is its source.
+type tablesMade struct{ tablesThere }
+
+func (c *tablesMade) Describe(ctx context.Context, _, name string) (*core.Table, error) {
+	if _, ok := c.uids[name]; !ok {
+		return nil, &core.Error{Class: core.ClassData, Code: codeTableMissing, Op: "describe"}
+	}
+	return c.anotherTable.Describe(ctx, "", name)
+}
+
+func (c *tablesMade) CreateStatement(_ context.Context, _, name string) (core.CreateStatement, error) {
+	return core.CreateStatement{Table: name}, nil
+}
+
+func (c *tablesMade) CreateTable(_ context.Context, _ string, s core.CreateStatement) error {
+	c.uids[s.Table] = 9
+	return nil
+}
+
+// TestATableMadeAnewIsNotTakenForGone has a sink refuse rows of a table that somebody
+// dropped there. It is made anew, and its rows have arrived then; those that were
+// written to the old one before have not.
+func TestATableMadeAnewIsNotTakenForGone(t *testing.T) {
+	for name, before := range map[string]int{"nothing written before": 0, "rows written before": 1} {
+		t.Run(name, func(t *testing.T) {
+			w, there := landingAt(t, map[string]int64{})
+			sink := &tablesMade{*there}
+			w.p.plan.sinkCatalog, w.p.plan.catalog = sink, sink
+			world := sink.fakeCatalog.w
+			w.found("d1", "", 5)
+			for range before {
+				if err := w.tryRows(t.Context(), oneRow("d1")); err != nil {
+					t.Fatal(err)
+				}
+				w.wrote(&job{it: item{m: oneRow("d1"), seq: 1}})
+			}
+			refused := false
+			world.setFault(func(op string) error {
+				if op != "write" || refused {
+					return nil
+				}
+				refused = true
+				return &core.Error{Class: core.ClassData, Code: codeTableMissing, Op: "write"}
+			})
+			if err := w.writeRows(t.Context(), oneRow("d1")); err != nil {
+				t.Fatal(err)
+			}
+			w.wrote(&job{it: item{m: oneRow("d1"), seq: 2}})
+			if err := w.lookAfter(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := len(world.appliedAt(west, "power")), 1+3*before; got != want {
+				t.Errorf("%d writes, want %d", got, want)
+			}
+		})
+	}
+}

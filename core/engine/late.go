@@ -249,6 +249,7 @@ func (w *worker) recreate(ctx context.Context, name string) (*core.Table, error)
 		return nil, err
 	}
 	w.p.mended.changed()
+	w.landing.madeAnew(name)
 	w.p.t.bySQL()
 	w.p.t.say(core.LevelWarn, core.EventDrift, "table %s was missing at the sink and was created as it is at the source", name)
 	return w.describe(ctx, pl.sinkCatalog, name)

@@ -118,6 +118,15 @@ func (s *sinkTables) doubt(name string) {
 	}
 }
 
+// madeAnew is called when a table was made here that was missing. The next look would
+// find another one than is known, and take its rows for lost. Those that were written
+// to the old one since the last look are.
+func (s *sinkTables) madeAnew(name string) {
+	if t, _ := s.table(name); !t.dirty {
+		s.doubt(name)
+	}
+}
+
 func (s *sinkTables) doubtAll() {
 	for key, t := range s.known {
 		t.stale = true
