@@ -56,7 +56,9 @@ type load struct {
 func (s *scaling) decide(now time.Time, l load, grow time.Duration, cpus int) (workers int, why string) {
 	shrink := shrinkFactor * grow
 	late := l.eta == core.Unknown || l.eta > grow.Milliseconds()
-	since(&s.busy, now, l.workers == 1 && l.busy && l.behind > 0 && late)
+	// Before anything was done it is not known what one worker manages, and there would
+	// be no way back to it.
+	since(&s.busy, now, l.workers == 1 && l.busy && l.behind > 0 && late && l.bytes > 0)
 	since(&s.calm, now, l.workers > 1 && l.level && l.bytes <= s.one/2)
 	if !s.changed.IsZero() && now.Sub(s.changed) < shrink/2 {
 		return 0, ""

@@ -11,7 +11,8 @@ import (
 func TestScalingRule(t *testing.T) {
 	const grow = 30 * time.Second
 	slow := load{vgroups: 8, busy: true, behind: 900, eta: core.Unknown, bytes: 100}
-	soon, paused, limited := slow, slow, slow
+	soon, paused, limited, begun := slow, slow, slow, slow
+	begun.bytes = 0
 	soon.eta = 20_000
 	paused.busy = false
 	limited.vgroups = 1
@@ -29,6 +30,7 @@ func TestScalingRule(t *testing.T) {
 		"four are needed":        {{slow, 31, 4}, {heavy, 3000, 4}},
 		"one is enough again":    {{slow, 31, 4}, {easy, 595, 4}, {easy, 10, 1}},
 		"for long, not at times": {{slow, 31, 4}, {easy, 500, 4}, {heavy, 1, 4}, {easy, 500, 4}},
+		"nothing is done yet":    {{begun, 300, 1}, {slow, 31, 4}, {easy, 605, 1}},
 		"not at once again":      {{slow, 31, 4}, {easy, 601, 1}, {slow, 290, 1}, {slow, 15, 4}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +52,7 @@ func TestScalingRule(t *testing.T) {
 			}
 		})
 	}
-	if n, _ := (&scaling{busy: time.Unix(1, 0)}).decide(time.Unix(100, 0), load{workers: 1, vgroups: 8, busy: true, behind: 1, eta: core.Unknown}, grow, 1); n != 2 {
+	if n, _ := (&scaling{busy: time.Unix(1, 0)}).decide(time.Unix(100, 0), load{workers: 1, vgroups: 8, busy: true, behind: 1, eta: core.Unknown, bytes: 1}, grow, 1); n != 2 {
 		t.Errorf("one processor was given %d workers", n)
 	}
 }
