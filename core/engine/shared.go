@@ -198,7 +198,10 @@ func (t *task) forgetNotes(vgroup int32, from int64) {
 		delete(t.rec.Rewinds, vgroup)
 	}
 	if from == core.Unknown {
-		t.tagged, t.rec.Missed = nil, nil // recognising what another member has read would leave out what is to be done about it
+		// Recognising what another member has read would leave out what is to be done about
+		// it. What was missed stays: it is nobody's word that a change was applied.
+		t.tagged = nil
+		delete(t.reread, vgroup)
 	}
 	t.notes++
 }

@@ -65,9 +65,8 @@ func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) e
 	if here == nil {
 		// The rows that made the table were kept back, or it was dropped since.
 		// If it comes when the vgroup is read again, this is to follow.
-		if t.noteMissed(meta, m.Vgroup) {
-			w.tagsWereSet(m, core.Unknown)
-		}
+		t.noteMissed(meta, m.Vgroup)
+		w.tagsWereSet(m, core.Unknown)
 		return nil
 	}
 	item, any, err := w.presentTags(ctx, meta, here)
@@ -283,18 +282,12 @@ func (t *task) appliedBefore(meta *raw.Meta, m *core.Message) bool {
 	return again && !slices.Contains(t.rec.Missed, mark)
 }
 
-// noteMissed remembers a change of a table that the sink did not have, and
-// reports whether that is news.
-func (t *task) noteMissed(meta *raw.Meta, vgroup int32) bool {
-	mark := fingerprint(meta, vgroup)
+// noteMissed remembers a change of a table that the sink did not have.
+func (t *task) noteMissed(meta *raw.Meta, vgroup int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if slices.Contains(t.rec.Missed, mark) {
-		return false
-	}
-	t.rec.Missed = appendPrint(slices.Clone(t.rec.Missed), mark)
+	t.rec.Missed = appendPrint(slices.Clone(t.rec.Missed), fingerprint(meta, vgroup))
 	t.notes++
-	return true
 }
 
 // noteTagged remembers a change whose consequence is drawn.
