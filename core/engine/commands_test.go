@@ -285,3 +285,18 @@ func TestReadOnlyRefusesCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestAStartEndsAFailure has a task started again that has failed: who asks before its
+// supervisor gets to it is not told of the old failure.
+func TestAStartEndsAFailure(t *testing.T) {
+	tk := lonelyTask(t)
+	tk.want(func(i *intent) { i.desired = core.WantRunning })
+	tk.enter(core.Failed, "there is a gap", core.Retry{})
+	if got := tk.report(tk.e.clock.Now()); got.State != core.Failed || got.Note != "there is a gap" {
+		t.Errorf("it shows %s: %q", got.State, got.Note)
+	}
+	tk.want(func(i *intent) { i.restart = true })
+	if got := tk.report(tk.e.clock.Now()); got.State != core.Starting || got.Note != "" {
+		t.Errorf("started again, it shows %s: %q", got.State, got.Note)
+	}
+}

@@ -181,6 +181,10 @@ func (t *task) report(now time.Time) core.Task {
 		WALHeldMS:   t.heldMS(now),
 		Quarantined: t.e.store.QuarantinedOf(t.key),
 	}
+	if t.state == core.Failed && t.intent.restart {
+		// Whoever waits for what was started must not be told of the failure before.
+		out.State, out.Note = core.Starting, ""
+	}
 	p, run, at := t.pump, t.audited, t.auditAt
 	t.mu.Unlock()
 	if run != nil {
