@@ -167,7 +167,8 @@ func TestALateWriteIsFoundAndMended(t *testing.T) {
 		for i := range row {
 			row[i] = byte(at >> (8 * i))
 		}
-		line.arm(strike{at: func(f frame) bool { return bytes.Contains(f.body, row[:]) }, hold: 8 * time.Second})
+		release := make(chan struct{})
+		line.arm(strike{at: func(f frame) bool { return bytes.Contains(f.body, row[:]) }, until: release})
 		for _, v := range []string{"late", "newer"} {
 			e.exec(e.a, fmt.Sprintf("insert into %s.t0 values(%d,5,'%s')", db, at, v))
 			in.caughtUp(id)
@@ -175,6 +176,7 @@ func TestALateWriteIsFoundAndMended(t *testing.T) {
 				e.Fatalf("the sink has %v after %q was replicated", got, v)
 			}
 		}
+		close(release)
 		e.waitUntil("the late write is there", func() (bool, string) { return value() == "late", fmt.Sprint(value()) })
 		in.expect(in.verify(id, true), core.AuditDifferent, map[core.DifferenceKind]int64{core.OtherValues: 1})
 		in.expect(in.repair(core.RepairRequest{VerifyRequest: core.VerifyRequest{ID: id}}), core.AuditEqual, nil)

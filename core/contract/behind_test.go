@@ -15,7 +15,7 @@ import (
 // then: whoever learns of it only when the rest is read begins again at the same
 // place, while new rows come in.
 func TestTagsWhileBehind(t *testing.T) {
-	scenario(t, options{patience: 2 * time.Minute}, tagsWhileBehind)
+	scenario(t, options{}, tagsWhileBehind)
 }
 
 func tagsWhileBehind(e *env) {

@@ -259,7 +259,7 @@ func (r *runner) settle() error {
 		undo()
 	}
 	r.undo = nil
-	const patience, again = 100 * time.Second, 5 * time.Millisecond
+	const again = 5 * time.Millisecond
 	asked, deadline := r.now(), time.Now().Add(patience)
 	// The end of a WAL is as old as the last poll that came to that vgroup: only
 	// if nothing was applied from one measurement to the next all was seen.

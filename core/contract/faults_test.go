@@ -103,7 +103,7 @@ func TestFaults(t *testing.T) {
 		}
 		// Such a server takes longer than a node when it is asked for much at once.
 		tryFaults(t, 5*hastyTimeout, func(t *testing.T, c *faultCase) {
-			onServers(t, options{patience: 3 * time.Minute}, func(e *env) {
+			onServers(t, options{}, func(e *env) {
 				c.env = e
 				c.run()
 			})
@@ -145,6 +145,7 @@ type faultCase struct {
 
 	*env
 	in          *instance
+	struck      <-chan struct{}
 	db          string
 	there, back string
 }
@@ -166,14 +167,14 @@ func (c *faultCase) run() {
 	if c.kill {
 		blow.kill = c.in.slay
 	}
-	struck := proxies[c.side].arm(blow)
+	c.struck = proxies[c.side].arm(blow)
 	c.change()
 	if c.provoke != nil {
 		c.provoke(c)
 	}
 	select {
-	case <-struck:
-	case <-time.After(max(patience, c.opts.patience)):
+	case <-c.struck:
+	case <-time.After(patience):
 		c.Fatal("the step was not reached")
 	}
 	if c.kill {
@@ -223,19 +224,36 @@ func (c *faultCase) restart() {
 	}
 }
 
+// stop stops the task until that has come to the step: one that happens to be
+// interrupted has no group to leave.
 func (c *faultCase) stop() {
-	res, err := c.in.Stop(c.Context(), core.TargetRequest{ID: c.there, Actor: testActor})
-	if !c.kill {
-		c.in.outcome(res, err, core.OutcomeStopped)
+	key := core.TaskKey{Replica: c.there, Database: c.db}
+	for reached := false; !reached; {
+		c.in.waitState(key, core.Running)
+		res, err := c.in.Stop(c.Context(), core.TargetRequest{ID: c.there, Actor: testActor})
+		if !c.kill {
+			c.in.outcome(res, err, core.OutcomeStopped)
+		}
+		c.waitUntil("the stop comes to the step or to its end", func() (bool, string) {
+			select {
+			case <-c.struck:
+				reached = true
+				return true, ""
+			default:
+			}
+			snap, err := c.in.Snapshot(c.Context())
+			return err == nil && snap.Task(key).State == core.Stopped, fmt.Sprint(err)
+		})
+		if !reached {
+			c.begin()
+		}
 	}
 }
 
 // begin has the task run again that a stop may have stopped.
 func (c *faultCase) begin() {
 	c.Helper()
-	if _, err := c.in.Start(c.Context(), core.StartRequest{ID: c.there, Actor: testActor}); err != nil {
-		c.Fatalf("start: %v", err)
-	}
+	c.in.begin(core.StartRequest{ID: c.there})
 }
 
 // noGap fails if a gap was cried, or a task has given up meanwhile.

@@ -291,19 +291,22 @@ func (in *instance) replicate(from, to *side, databases ...string) string {
 	return in.begin(core.StartRequest{Source: from.ep, Sink: to.ep, Databases: databases})
 }
 
-// begin sends a start request that must succeed.
+// begin sends a start request that must succeed. Its checks have 4.5 s, in which a
+// machine that does other things may not get to the end of them.
 func (in *instance) begin(req core.StartRequest) string {
 	in.Helper()
 	req.Actor = testActor
-	res, err := in.Start(in.Context(), req)
-	for range 2 { // the checks have 4.5 s, which a machine that does other things may need
-		if err != nil && core.ClassOf(err).Retryable() {
-			res, err = in.Start(in.Context(), req)
+	var res *core.Result
+	in.waitUntil("the replica is started", func() (_ bool, why string) {
+		var err error
+		if res, err = in.Start(in.Context(), req); err != nil {
+			why = fmt.Sprintf("%v (%s)", err, core.HintOf(err))
+			if !core.ClassOf(err).Retryable() {
+				in.Fatalf("start: %s", why)
+			}
 		}
-	}
-	if err != nil {
-		in.Fatalf("start: %v (%s)", err, core.HintOf(err))
-	}
+		return err == nil, why
+	})
 	if res.ID == "" {
 		in.Fatalf("start names no replica: %+v", res)
 	}

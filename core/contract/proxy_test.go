@@ -53,6 +53,7 @@ type strike struct {
 	at     func(frame) bool
 	middle bool          // when half of the frame has passed
 	hold   time.Duration // how long the frame waits there first
+	until  chan struct{} // not nil: it waits for this first, and its connection stays
 	fault  fault
 	kill   func() // ends the instance in the same moment; nil: it lives
 	struck chan struct{}
@@ -271,11 +272,19 @@ func (l *link) next(r *bufio.Reader, to io.Writer, up bool) error {
 		whole = whole[half:]
 	}
 	pause(l.p.closed, s.hold)
+	if s.until != nil {
+		select {
+		case <-s.until:
+		case <-l.p.closed.Done():
+		}
+	}
 	l.p.strike(s)
 	err = l.carry(to, whole)
 	// An adapter drops a request if the connection ends before it begins to carry it
-	// out. Who sent this one has given up, and the end may be waiting behind it.
-	pause(l.p.closed, s.hold/8)
+	// out. Who sent this one may have given up, and the end be waiting behind it.
+	if s.until != nil {
+		<-l.p.closed.Done()
+	}
 	return err
 }
 

@@ -59,7 +59,7 @@ type options struct {
 
 	stall    time.Duration // the watchdog's time; 0: the default
 	clock    engine.Clock  // of an instance in this process; nil: the real one
-	patience time.Duration // replaces the constant, unless it is 0
+	patience time.Duration // where the constant is not enough
 }
 
 // realServers lets scenarios share real servers, except those that restart
