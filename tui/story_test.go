@@ -47,7 +47,7 @@ func (s *story) typed(text string) {
 // sees waits until the screen has shown a text since the last keys.
 func (s *story) sees(what string) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for s.read(); !bytes.Contains(s.out, []byte(what)); s.read() {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("never shows %q: %q", what, s.out)
@@ -59,7 +59,7 @@ func (s *story) sees(what string) {
 // becomes waits until the instance's tasks are so.
 func (s *story) becomes(what string, is func(*core.Snapshot) bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(patience)
 	for {
 		snap, err := s.ctrl.Snapshot(s.t.Context())
 		if err == nil && is(snap) {
