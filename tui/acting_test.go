@@ -245,6 +245,17 @@ func TestQuit(t *testing.T) {
 	}
 }
 
+func TestReplicasWithoutTasksSayWhy(t *testing.T) {
+	snap := scene.Empty()
+	snap.Replicas = []core.Replica{{ID: "azure", Note: "looking for databases: connect to http://td2:6041: connection refused"}}
+	a, _ := newScene(snap, &english, 120, 40)
+	shows(t, a, "azure: looking for databases: connect to http://td2:6041: connection refused")
+	a, _ = newScene(snap, &chinese, 120, 40)
+	shows(t, a, "azure: 查找数据库")
+	a.opt.ReadOnly = true
+	shows(t, a, "azure: 查找数据库")
+}
+
 func TestNewReplica(t *testing.T) {
 	a, c := newScene(scene.Empty(), &english, 120, 40)
 	press(a, "n")

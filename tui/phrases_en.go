@@ -149,6 +149,7 @@ func init() {
 		"the configuration declares this replica no longer",
 		"it goes on until it is removed",
 		"found on both sides and added",
+		"looking for databases",
 		"looking for databases works again",
 		"a child of {1} that was dropped since is left out of a delete",
 		"rows of {1} tables are left out",

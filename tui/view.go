@@ -133,8 +133,8 @@ func (a *app) taskPane(w, h int, stale bool) []string {
 	return append(out, a.tasks.view(a, w, h-1, rowStyle{focused: a.focus == paneTasks, stale: stale})...)
 }
 
-// emptyScreen greets an instance without replicas with what to do first, and
-// waits for the first snapshot.
+// emptyScreen greets an instance without tasks with what to do first, and with why
+// its replicas have none. It also waits for the first snapshot.
 func (a *app) emptyScreen(w, h int) []string {
 	out := []string{a.rule(w, a.text.TasksTitle, "", true)}
 	var rows []string
@@ -143,16 +143,24 @@ func (a *app) emptyScreen(w, h int) []string {
 			rows = append(rows, a.newLine(w).put(tok, r).String())
 		}
 	}
+	title := func() {
+		say(strong, a.text.EmptyTitle)
+		for _, r := range a.feed.snap.Replicas {
+			if r.Note != "" {
+				say(warn, r.ID+": "+a.spoken(r.Note))
+			}
+		}
+	}
 	switch {
 	case a.feed.snap == nil && a.feed.err == nil:
 		say(dim, a.text.Connecting)
 	case a.feed.snap == nil:
 		say(dim, a.text.NoData)
 	case a.readOnly():
-		say(strong, a.text.EmptyTitle)
+		title()
 		say(dim, a.text.EmptyReadOnly)
 	default:
-		say(strong, a.text.EmptyTitle)
+		title()
 		rows = append(rows, "")
 		for i, s := range a.text.EmptyHow {
 			rows = append(rows, a.newLine(w-8).put(accent, a.key([]string{"n", "tab", "enter"}[i])).fill(6).put(plain, s).String())
