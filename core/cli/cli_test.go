@@ -92,6 +92,16 @@ func TestStatusLooksLikeTheVendors(t *testing.T) {
 	}
 }
 
+func TestStatusShowsEachWarningOnce(t *testing.T) {
+	w := instance(t)
+	w.fake.snap.Tasks[0].Warnings = []string{"raw rows are not read: the sink is older", "the sink is older"}
+	w.fake.snap.Tasks[1].Warnings = []string{"the sink is older"}
+	out, _, code := w.run("status")
+	if want := "+\nmaple/power: warning: raw rows are not read: the sink is older\nmaple/power and 1 more: warning: the sink is older\n"; code != 0 || !strings.HasSuffix(out, want) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
 // TestAReplicaWithoutTasksIsShown has one whose databases cannot be looked for, as
 // after a first start with a side that is down, and one that has none yet.
 func TestAReplicaWithoutTasksIsShown(t *testing.T) {

@@ -74,12 +74,12 @@ func (c *command) printStatus(ctx context.Context, w io.Writer, ids []string, ch
 		return err
 	}
 	if c.output == "json" {
-		err = json.NewEncoder(w).Encode(shown)
+		if err := json.NewEncoder(w).Encode(shown); err != nil {
+			return err
+		}
 	} else {
-		err = statusTable(w, shown)
-	}
-	if err != nil {
-		return err
+		statusTable(w, shown)
+		statusWarnings(w, shown)
 	}
 	if check && !snap.Instance.Running {
 		return &absentError{dir: c.dir}
@@ -121,7 +121,7 @@ func only(s *core.Snapshot, ids []string) (*core.Snapshot, error) {
 	return &part, nil
 }
 
-func statusTable(w io.Writer, s *core.Snapshot) error {
+func statusTable(w io.Writer, s *core.Snapshot) {
 	rows := make([][]string, 0, len(s.Tasks))
 	for i := range s.Tasks {
 		t := &s.Tasks[i]
@@ -135,7 +135,28 @@ func statusTable(w io.Writer, s *core.Snapshot) error {
 		}
 	}
 	grid(w, []string{"replica", "task", "source", "sink", "database", "status", "note"}, rows)
-	return nil
+}
+
+// statusWarnings prints each warning once, with the first task that has it.
+func statusWarnings(w io.Writer, s *core.Snapshot) {
+	var texts []string
+	who := map[string][]string{}
+	for i := range s.Tasks {
+		t := &s.Tasks[i]
+		for _, text := range t.Warnings {
+			if who[text] == nil {
+				texts = append(texts, text)
+			}
+			who[text] = append(who[text], t.Key().String())
+		}
+	}
+	for _, text := range texts {
+		tasks := clean(who[text][0])
+		if more := len(who[text]) - 1; more > 0 {
+			tasks += fmt.Sprintf(" and %d more", more)
+		}
+		fmt.Fprintf(w, "%s: warning: %s\n", tasks, clean(text))
+	}
 }
 
 // noteOfReplica is what a replica's tasks cannot tell, as it may have none yet.
