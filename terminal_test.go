@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -34,34 +35,42 @@ func build(t *testing.T) string {
 }
 
 // TestCommandsDoNotWaitForTheTerminal runs commands on a terminal that answers
-// no question. The console's libraries ask one while they are initialised and
-// wait five seconds for the answer.
+// no question, and of whose type they may not be told. The console's libraries ask
+// one while they are initialised and wait five seconds for the answer.
 func TestCommandsDoNotWaitForTheTerminal(t *testing.T) {
 	program := build(t)
-	state := t.TempDir()
+	untyped := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "TERM=") })
+	untyped = append(untyped, "TDREPLICA_STATE_DIR="+t.TempDir(), "TDREPLICA_CONFIG=")
 	for _, args := range [][]string{
 		{"version"}, {"status"}, {"diff", "-o", "json"}, {"stop", "maple"}, {"--help"}, {"--no-tui", "--nonsense"},
 		{"completion", "bash"}, {"__complete", "status", ""},
 	} {
-		cmd := exec.Command(program, args...)
-		cmd.Env = append(os.Environ(), "TERM=xterm-256color", "TDREPLICA_STATE_DIR="+state, "TDREPLICA_CONFIG=")
-		begin := time.Now()
-		terminal, err := pty.Start(cmd)
-		if err != nil {
-			t.Fatal(err)
+		for _, env := range [][]string{untyped, append(slices.Clone(untyped), "TERM=xterm-256color")} {
+			asksNothing(t, program, args, env)
 		}
-		var out bytes.Buffer
-		_, _ = io.Copy(&out, terminal) // ends with an error when the other side closes
-		_ = cmd.Wait()                 // the exit code is another test's
-		terminal.Close()
-		took := time.Since(begin)
-		t.Logf("%v: %v", args, took)
-		if took > time.Second {
-			t.Errorf("%v takes %v on a terminal that does not answer", args, took)
-		}
-		if bytes.Contains(out.Bytes(), []byte("\x1b]")) {
-			t.Errorf("%v asks the terminal: %q", args, out.Bytes())
-		}
+	}
+}
+
+func asksNothing(t *testing.T, program string, args, env []string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
+	cmd.Env = env
+	begin := time.Now()
+	terminal, err := pty.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	var out bytes.Buffer
+	_, _ = io.Copy(&out, terminal) // ends with an error when the other side closes
+	_ = cmd.Wait()                 // the exit code is another test's
+	took := time.Since(begin)
+	t.Logf("%v: %v", args, took)
+	if took > time.Second {
+		t.Errorf("%v takes %v on a terminal that does not answer", args, took)
+	}
+	if bytes.Contains(out.Bytes(), []byte("\x1b]")) {
+		t.Errorf("%v asks the terminal: %q", args, out.Bytes())
 	}
 }
 

@@ -9,13 +9,10 @@ import "os"
 
 var term, set = os.LookupEnv("TERM")
 
-func init() {
-	if set {
-		os.Setenv("TERM", "dumb")
-	}
-}
+func init() { os.Setenv("TERM", "dumb") }
 
-// Restore gives the terminal its type back, before the console opens it.
+// Restore gives the terminal its type back, before the console opens it. One whose
+// type nobody has told stays "dumb": it may not answer either.
 func Restore() {
 	if set {
 		os.Setenv("TERM", term)
