@@ -254,6 +254,13 @@ func TestReplicasWithoutTasksSayWhy(t *testing.T) {
 	shows(t, a, "azure: 查找数据库")
 	a.opt.ReadOnly = true
 	shows(t, a, "azure: 查找数据库")
+
+	beside := scene.TwoWay()
+	a, _ = newScene(beside, &english, 80, 24)
+	showsNot(t, a, "azure")
+	beside.Replicas = append(beside.Replicas, snap.Replicas[0], core.Replica{ID: "birch", Note: "looking for databases: no answer"})
+	a, _ = newScene(beside, &english, 80, 24)
+	shows(t, a, "(+1) azure: looking for databases: connect to http://td2:6041: connection re…")
 }
 
 func TestNewReplica(t *testing.T) {

@@ -145,10 +145,8 @@ func (a *app) emptyScreen(w, h int) []string {
 	}
 	title := func() {
 		say(strong, a.text.EmptyTitle)
-		for _, r := range a.feed.snap.Replicas {
-			if r.Note != "" {
-				say(warn, r.ID+": "+a.spoken(r.Note))
-			}
+		for _, why := range a.idleReplicas() {
+			say(warn, why)
 		}
 	}
 	switch {
@@ -185,7 +183,18 @@ func (a *app) emptyScreen(w, h int) []string {
 // emptyCommand is the first replica without the console.
 const emptyCommand = "tdreplica start -f http://SOURCE:6041 -t http://SINK:6041"
 
-// banner says that the numbers are not live, and why.
+// idleReplicas says of each replica without tasks why it has none, if that is known.
+func (a *app) idleReplicas() (why []string) {
+	for _, r := range a.feed.snap.Replicas {
+		if r.Note != "" && !a.feed.snap.HasTasks(r.ID) {
+			why = append(why, clean(r.ID)+": "+a.spoken(r.Note))
+		}
+	}
+	return why
+}
+
+// banner says that the numbers are not live, and why; if they are, that replicas
+// have no task beside those of others.
 func (a *app) banner(w int) []string {
 	f := &a.feed
 	l := a.newLine(w).gap(1)
@@ -204,6 +213,16 @@ func (a *app) banner(w int) []string {
 		l.put(warn, a.glyphs.warn+" "+a.text.NotRunning)
 	case f.stale(a.now):
 		l.put(warn, a.glyphs.warn+" "+a.f(a.text.OldFor, wholeSpan(f.age(a.now)), a.clockText(f.snap.At)))
+	case f.snap != nil && len(f.snap.Tasks) > 0:
+		idle := a.idleReplicas()
+		if len(idle) == 0 {
+			return nil
+		}
+		l.put(warn, a.glyphs.warn+" ")
+		if more := len(idle) - 1; more > 0 {
+			l.put(warn, fmt.Sprintf("(+%d) ", more))
+		}
+		l.put(warn, idle[0])
 	default:
 		return nil
 	}
