@@ -363,4 +363,16 @@ var regressions = []schedule{
 		"a: alter table DB.s0 rename tag hh h",
 		"a: alter table DB.s0 rename tag h hh",
 	}},
+	// A task goes back twice, to before the drop of a table that was made anew and had
+	// a tag set since.
+	{[2]int{1, 1}, false, []string{
+		"a: create table DB.s0(ts timestamp, v int, s varchar(8)) tags(g int, h varchar(8))",
+		"b: create table DB.s1(ts timestamp, v int, s varchar(8)) tags(g int, h varchar(8))",
+		"b: insert into DB.s1c0 using DB.s1(h,g) tags('h16',1) (ts,v) values(1735689600003,160)",
+		"a: insert into DB.s0c1 using DB.s0(g) tags(1) (ts,v) values(1735689600005,80)",
+		"a: drop table DB.s0c1",
+		"a: insert into DB.s0c1 using DB.s0(g) tags(0) (ts,v) values(1735689600015,210)",
+		"b: alter table DB.s1c0 set tag h = 'set 29'",
+		"a: alter table DB.s0c1 set tag h = 'set 40'",
+	}},
 }

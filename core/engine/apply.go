@@ -439,6 +439,8 @@ func (w *worker) applyDrop(ctx context.Context, meta *raw.Meta, m *core.Message)
 		}
 		if super {
 			t.noteDropped(d.SUID)
+		} else {
+			t.dropsAgain(m, d.Name, w.before[m.Vgroup])
 		}
 		one := raw.Meta{Kind: meta.Kind, Dropped: []raw.Dropped{d}}
 		t.changed(&one, m.Vgroup)

@@ -89,11 +89,19 @@ func (t *task) goBack(rewinds map[int32]int64) {
 	reread := map[int32]int64{}
 	maps.Copy(reread, t.reread)
 	t.mu.Unlock()
+	var done []int32
 	for vg, from := range rewinds {
-		reread[vg] = max(reread[vg], t.meter.rewind(vg, from))
+		was := t.meter.rewind(vg, from)
+		if was >= reread[vg] {
+			done = append(done, vg)
+		}
+		reread[vg] = max(reread[vg], was)
 	}
 	t.mu.Lock()
 	t.reread = reread
+	for _, vg := range done { // all that followed those drops has been applied
+		delete(t.redropped, vg)
+	}
 	t.mu.Unlock()
 }
 

@@ -55,8 +55,16 @@ var errRenew = errors.New("tags were set: the subscription is made anew")
 // setTags writes the change of a child table's tags between its announcements.
 func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) error {
 	t := w.p.t
-	if t.appliedBefore(meta, m) {
+	met, applied := t.metBefore(meta, m)
+	if applied {
 		return nil // read again because of what it did to the subscription
+	}
+	// What a change that was met before has done to the subscription is planned, or
+	// over: where its message ends is no sign, for that moves on with the WAL's end.
+	plan := func() {
+		if !met {
+			w.tagsWereSet(m, core.Unknown)
+		}
 	}
 	here, err := w.describe(ctx, w.p.plan.sinkCatalog, meta.Alter.Table)
 	if err != nil {
@@ -66,7 +74,7 @@ func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) e
 		// The rows that made the table were kept back, or it was dropped since.
 		// If it comes when the vgroup is read again, this is to follow.
 		t.noteMissed(meta, m.Vgroup)
-		w.tagsWereSet(m, core.Unknown)
+		plan()
 		return nil
 	}
 	item, any, err := w.presentTags(ctx, meta, here)
@@ -94,7 +102,7 @@ func (w *worker) setTags(ctx context.Context, meta *raw.Meta, m *core.Message) e
 		t.changed(meta, m.Vgroup)
 	}
 	t.noteTagged(meta, m.Vgroup)
-	w.tagsWereSet(m, core.Unknown)
+	plan()
 	return nil
 }
 
@@ -109,7 +117,7 @@ func (w *worker) takeTagsMark(meta *raw.Meta, m *core.Message) bool {
 	case tagsMark(precision, false):
 		w.p.t.tagsAnnounced(m.Vgroup, w.p.t.unspoiled(m.Vgroup, w.before[m.Vgroup]))
 	case tagsMark(precision, true):
-		if !w.p.t.appliedBefore(meta, m) {
+		if met, _ := w.p.t.metBefore(meta, m); !met {
 			w.p.t.noteTagged(meta, m.Vgroup)
 			w.tagsWereSet(m, w.p.t.announced(m.Vgroup))
 		}
@@ -271,22 +279,46 @@ func (t *task) subscribedSince(m *core.Message) bool {
 	return len(list) > 0 && m.Offset <= list[0].End
 }
 
-// appliedBefore reports whether a change is one that is read again. Changes
-// come in batches, and where a batch ends is another place each time; so the
-// last ones are also recognised by what they hold, which is when they were made.
-func (t *task) appliedBefore(meta *raw.Meta, m *core.Message) bool {
+// metBefore reports whether a change is one that is read again, and whether it is
+// applied. Changes come in batches, and where a batch ends is another place each time;
+// so the last ones are also recognised by what they hold, which is when they were made.
+func (t *task) metBefore(meta *raw.Meta, m *core.Message) (met, applied bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	mark := fingerprint(meta, m.Vgroup)
-	again := m.Offset <= t.reread[m.Vgroup] || slices.Contains(t.tagged, mark)
-	return again && !slices.Contains(t.rec.Missed, mark)
+	met = m.Offset <= t.reread[m.Vgroup] || slices.Contains(t.tagged, mark)
+	applied = met && !slices.Contains(t.rec.Missed, mark)
+	if meta.Alter != nil {
+		behind, dropped := t.redropped[m.Vgroup][meta.Alter.Table]
+		applied = applied && !(dropped && m.Offset > behind)
+	}
+	return met, applied
+}
+
+// dropsAgain takes note of the drop of a table whose vgroup is read again, somewhere
+// behind a version. The table that is made next has seen none of the changes that
+// follow.
+func (t *task) dropsAgain(m *core.Message, table string, behind int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if behind >= t.reread[m.Vgroup] {
+		return
+	}
+	if t.redropped == nil {
+		t.redropped = map[int32]map[string]int64{}
+	}
+	if t.redropped[m.Vgroup] == nil {
+		t.redropped[m.Vgroup] = map[string]int64{}
+	}
+	t.redropped[m.Vgroup][table] = behind
 }
 
 // noteMissed remembers a change of a table that the sink did not have.
 func (t *task) noteMissed(meta *raw.Meta, vgroup int32) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.rec.Missed = appendPrint(slices.Clone(t.rec.Missed), fingerprint(meta, vgroup))
+	mark := fingerprint(meta, vgroup)
+	t.rec.Missed, t.tagged = appendPrint(slices.Clone(t.rec.Missed), mark), appendPrint(t.tagged, mark)
 	t.notes++
 }
 

@@ -176,11 +176,11 @@ func TestAMissedChangeFollowsAfterARestart(t *testing.T) {
 	}
 	next := newTask(tk.e, newReplica(store.Replica{}), recs[0])
 	next.reread = map[int32]int64{2: 50}
-	if next.appliedBefore(meta, m) {
+	if _, applied := next.metBefore(meta, m); applied {
 		t.Error("the change is left out")
 	}
 	next.noteTagged(meta, 2)
-	if !next.appliedBefore(meta, m) || len(next.rec.Missed) > 0 {
+	if _, applied := next.metBefore(meta, m); !applied || len(next.rec.Missed) > 0 {
 		t.Errorf("applied, it is still to follow: %v", next.rec.Missed)
 	}
 }
@@ -213,11 +213,48 @@ func TestAMissedChangeOutlivesAVgroupThatGoes(t *testing.T) {
 		tk.reread = map[int32]int64{2: 50, 3: 50}
 		tk.forgetNotes(2, core.Unknown)
 		applied := &raw.Meta{Item: raw.Item{Payload: []byte("set tag g = 2")}}
-		if tk.appliedBefore(applied, at(2)) {
+		is := func(meta *raw.Meta, vgroup int32) bool {
+			_, applied := tk.metBefore(meta, at(vgroup))
+			return applied
+		}
+		if is(applied, 2) {
 			t.Error("what another member may have undone counts as applied")
 		}
-		if tk.appliedBefore(missed, at(3)) || !tk.appliedBefore(applied, at(3)) {
+		if is(missed, 3) || !is(applied, 3) {
 			t.Error("in a vgroup that stays, what was missed counts as applied, or what was applied does not")
 		}
 	}
+}
+
+// TestAChangeFollowsATableDroppedOnceMore reads a vgroup again from before the drop of
+// a table that was made anew, and had a tag set then. The next table is to have it,
+// too, also if the task goes back once more before it comes to the change; and nobody
+// goes back for a change that was met before.
+func TestAChangeFollowsATableDroppedOnceMore(t *testing.T) {
+	tk := lonelyTask(t)
+	set := &raw.Meta{Item: raw.Item{Payload: []byte("set tag g = 1")}, Alter: &raw.Alter{Table: "c1"}}
+	other := &raw.Meta{Item: raw.Item{Payload: []byte("set tag g = 2")}, Alter: &raw.Alter{Table: "c2"}}
+	at := func(offset int64) *core.Message { return &core.Message{Vgroup: 2, Offset: offset} }
+	look := func(when string, meta *raw.Meta, offset int64, want bool) {
+		t.Helper()
+		if met, applied := tk.metBefore(meta, at(offset)); !met || applied != want {
+			t.Errorf("%s: met %v, applied %v", when, met, applied)
+		}
+	}
+	tk.meter.reached(map[int32]int64{2: 50})
+	tk.noteTagged(set, 2)
+	tk.goBack(map[int32]int64{2: 10})
+	look("read again", set, 40, true)
+	tk.dropsAgain(at(30), "c1", 20)
+	look("behind the drop", set, 40, false)
+	look("in front of it", set, 20, true)
+	look("of another table", other, 40, true)
+	tk.meter.reached(map[int32]int64{2: 35})
+	tk.goBack(map[int32]int64{2: 10})
+	look("gone back before it was come to", set, 40, false)
+	tk.meter.reached(map[int32]int64{2: 60})
+	tk.goBack(map[int32]int64{2: 30})
+	look("gone back after it", set, 40, true)
+	tk.dropsAgain(at(65), "c1", 60)
+	look("a drop that is read for the first time", set, 40, true)
 }

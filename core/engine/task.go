@@ -61,8 +61,10 @@ type task struct {
 	// notes counts the changes of the notes in rec (Echoes and those below them),
 	// saved how many of these are on disk.
 	notes, saved uint64
-	// reread is up to where vgroups had been applied that are read again.
-	reread map[int32]int64
+	// reread is up to where vgroups had been applied that are read again, redropped
+	// where tables of them have been dropped once more since.
+	reread    map[int32]int64
+	redropped map[int32]map[string]int64
 	// tagged are fingerprints of the last changes of tags that were read.
 	tagged    []uint64
 	scaling   scaling
