@@ -114,16 +114,26 @@ func (s *Snapshot) HasTasks(id string) bool {
 	return slices.ContainsFunc(s.Tasks, func(t Task) bool { return t.Replica == id })
 }
 
+// WithoutTasks lists the replicas that have none because their databases cannot be
+// looked for; Note says why.
+func (s *Snapshot) WithoutTasks() (list []*Replica) {
+	for i := range s.Replicas {
+		if r := &s.Replicas[i]; r.Note != "" && !s.HasTasks(r.ID) {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
 // Unhealthy lists why `status --check` would not be content: a task that has
 // failed, was interrupted for longer than its limit, or lags beyond its limit, and
 // a replica that has had no task for that long because its databases cannot be
 // looked for.
 func (s *Snapshot) Unhealthy() []string {
 	var why []string
-	for i := range s.Replicas {
-		r := &s.Replicas[i]
+	for _, r := range s.WithoutTasks() {
 		limit := time.Duration(r.MaxInterruptedS) * time.Second
-		if r.Note != "" && limit > 0 && s.At.Sub(s.Instance.Since) >= limit && !s.HasTasks(r.ID) {
+		if limit > 0 && s.At.Sub(s.Instance.Since) >= limit {
 			why = append(why, r.ID+": nothing is replicated: "+r.Note)
 		}
 	}

@@ -185,10 +185,8 @@ const emptyCommand = "tdreplica start -f http://SOURCE:6041 -t http://SINK:6041"
 
 // idleReplicas says of each replica without tasks why it has none, if that is known.
 func (a *app) idleReplicas() (why []string) {
-	for _, r := range a.feed.snap.Replicas {
-		if r.Note != "" && !a.feed.snap.HasTasks(r.ID) {
-			why = append(why, clean(r.ID)+": "+a.spoken(r.Note))
-		}
+	for _, r := range a.feed.snap.WithoutTasks() {
+		why = append(why, clean(r.ID)+": "+a.spoken(r.Note))
 	}
 	return why
 }

@@ -111,15 +111,12 @@ func (t *task) stuckBefore(vgroup int32, at int64) bool {
 }
 
 // sourceEnds is where the source's WALs end, known no longer ago than that. It is
-// empty if the server does not tell.
+// empty if the server does not tell, or cannot be asked.
 func (w *worker) sourceEnds(ctx context.Context, now time.Time, old time.Duration) map[int32]int64 {
-	ends, err := w.p.t.replica.ends.ask(ctx, now, old, func(ctx context.Context) (map[int32]int64, error) {
+	ends, _ := w.p.t.replica.ends.ask(ctx, now, old, func(ctx context.Context) (map[int32]int64, error) {
 		ends, _, err := w.p.plan.catalog.WALEnds(ctx, "")
 		return ends, err
 	})
-	if err != nil {
-		return nil
-	}
 	return ends
 }
 

@@ -166,14 +166,21 @@ func TestAnEndpointThatIsNotDeclared(t *testing.T) {
 	}
 }
 
-func TestRemove(t *testing.T) {
-	w := newWorld(t)
+// replicating is an instance with one task that runs.
+func replicating(t *testing.T) (w *world, i *instance, id string) {
+	t.Helper()
+	w = newWorld(t)
 	w.server(east, "power")
 	w.server(west, "power")
-	i := running(t, w, quick())
-	ctx := context.Background()
-	id := i.start(t, request("power")).ID
+	i = running(t, w, quick())
+	id = i.start(t, request("power")).ID
 	i.awaitState(t, id, "power", core.Running)
+	return w, i, id
+}
+
+func TestRemove(t *testing.T) {
+	w, i, id := replicating(t)
+	ctx := context.Background()
 	var refused *core.RefusedError
 	if _, err := i.Remove(ctx, core.RemoveRequest{ID: id}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "stop it first, or use --force") {
 		t.Fatalf("removing a live replica: %v", err)
@@ -200,13 +207,8 @@ func TestRemove(t *testing.T) {
 // TestRemoveNamesTheScoutsGroup has the group of a scout at the source: a removal
 // takes it away, and says so before it does.
 func TestRemoveNamesTheScoutsGroup(t *testing.T) {
-	w := newWorld(t)
-	w.server(east, "power")
-	w.server(west, "power")
-	i := running(t, w, quick())
+	w, i, id := replicating(t)
 	ctx := context.Background()
-	id := i.start(t, request("power")).ID
-	i.awaitState(t, id, "power", core.Running)
 	scout := scoutGroup(i.task(t, id, "power").Group)
 	w.mu.Lock()
 	w.servers[east].offsets[scout] = map[int32]int64{}
@@ -227,12 +229,7 @@ func TestRemoveNamesTheScoutsGroup(t *testing.T) {
 }
 
 func TestRemoveKeepsWhatOthersRead(t *testing.T) {
-	w := newWorld(t)
-	w.server(east, "power")
-	w.server(west, "power")
-	i := running(t, w, quick())
-	id := i.start(t, request("power")).ID
-	i.awaitState(t, id, "power", core.Running)
+	w, i, id := replicating(t)
 	w.mu.Lock()
 	w.servers[east].offsets["theirs"] = map[int32]int64{}
 	w.mu.Unlock()

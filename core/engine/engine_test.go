@@ -109,12 +109,7 @@ func TestOffsetsOfALibraryThatCommits(t *testing.T) {
 }
 
 func TestSinkOutage(t *testing.T) {
-	w := newWorld(t)
-	w.server(east, "power")
-	w.server(west, "power")
-	i := running(t, w, quick())
-	id := i.start(t, request("power")).ID
-	i.awaitState(t, id, "power", core.Running)
+	w, i, id := replicating(t)
 	w.setFault(func(op string) error {
 		if op == "write" || op == "sink" {
 			return &core.Error{Class: core.ClassReconnect, Op: "connect to " + west, Text: "connection refused"}

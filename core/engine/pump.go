@@ -15,7 +15,8 @@ const (
 	// read. A sink that keeps up needs milliseconds; the rest is read again.
 	drainGrace = time.Second
 	// readGrace is how long a stop waits for a request to the source that is
-	// under way, before it gives that connection up. The longest poll is shorter.
+	// under way, before it gives that connection up. The longest poll is shorter,
+	// unless poll_wait_max is longer.
 	readGrace = longWait + 500*time.Millisecond
 	// closeTimeout bounds the last commit and the unsubscription.
 	closeTimeout = 10 * time.Second

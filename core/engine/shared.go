@@ -202,6 +202,7 @@ func (t *task) forgetNotes(vgroup int32, from int64) {
 		// it. What was missed stays: it is nobody's word that a change was applied.
 		t.tagged = nil
 		delete(t.reread, vgroup)
+		delete(t.redropped, vgroup)
 	}
 	t.notes++
 }

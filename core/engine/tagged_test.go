@@ -166,7 +166,14 @@ func TestSamplesEndWhereReadingBeginsAgain(t *testing.T) {
 func TestAMissedChangeFollowsAfterARestart(t *testing.T) {
 	tk := lonelyTask(t)
 	meta, m := &raw.Meta{Item: raw.Item{Payload: []byte("set tag g = 1")}}, &core.Message{Vgroup: 2, Offset: 40}
+	if met, _ := tk.metBefore(meta, m); met {
+		t.Error("a new change is no news")
+	}
 	tk.noteMissed(meta, 2)
+	tk.noteMissed(meta, 2)
+	if met, applied := tk.metBefore(meta, m); !met || applied || len(tk.rec.Missed) != 1 {
+		t.Errorf("the same is news twice, or applied: %v, %v, %v", met, applied, tk.rec.Missed)
+	}
 	if err := tk.e.persist([]*task{tk}); err != nil {
 		t.Fatal(err)
 	}
