@@ -133,11 +133,11 @@ func (m *Meta) alterTable(r *reader) {
 			f.cstr() // comment
 		}
 	default:
-		r.adopt(f)
+		r.refuse(f.err)
 		return // what follows is not known
 	}
 	f.alterTail(m)
-	r.adopt(f)
+	r.refuse(f.err)
 }
 
 // alterTail reads what is behind the change itself.

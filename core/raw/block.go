@@ -35,20 +35,16 @@ type ColumnData struct {
 // wraps ErrMalformed.
 func Rows(t core.RawType, payload []byte) ([]Block, []NewTable, error) {
 	var blocks []Block
-	r := walk(t, payload, func(body []byte, schema *reader) error {
-		b, err := decodeBlock(body)
-		if err == nil {
-			b.name(schema)
-			err = schema.err
-		}
-		if err == nil {
-			blocks = append(blocks, b)
-		}
-		return err
-	})
-	created := r.requests(t)
-	if r.err != nil {
-		return nil, nil, fmt.Errorf("decode rows: %w", r.err)
+	w := walk(t, payload)
+	for w.next() {
+		b, err := decodeBlock(w.body)
+		w.refuse(err)
+		b.name(&w.reader)
+		blocks = append(blocks, b)
+	}
+	created := w.requests(t)
+	if w.err != nil {
+		return nil, nil, fmt.Errorf("decode rows: %w", w.err)
 	}
 	return blocks, created, nil
 }
@@ -59,21 +55,13 @@ func Requests(t core.RawType, payload []byte) ([]NewTable, error) {
 	if t != core.RawMetadata {
 		return nil, nil
 	}
-	r := passBlocks(t, payload)
-	created := r.requests(t)
-	if r.err != nil {
-		return nil, fmt.Errorf("find the tables that rows create: %w", r.err)
+	w := walk(t, payload)
+	w.passBlocks()
+	created := w.requests(t)
+	if w.err != nil {
+		return nil, fmt.Errorf("find the tables that rows create: %w", w.err)
 	}
 	return created, nil
-}
-
-// passBlocks steps behind all blocks of a message.
-func passBlocks(t core.RawType, payload []byte) *reader {
-	return walk(t, payload, func(_ []byte, rest *reader) error {
-		rest.skipToName()
-		rest.blob()
-		return rest.err
-	})
 }
 
 // requests reads what follows the blocks of a message of rows.
@@ -84,7 +72,7 @@ func (r *reader) requests(t core.RawType) (created []NewTable) {
 	for range r.count(int64(r.i32()), 5) {
 		rec := &reader{b: r.blob()}
 		nt := rec.newTable()
-		if r.adopt(rec); r.err != nil {
+		if r.refuse(rec.err); r.err != nil {
 			return nil
 		}
 		created = append(created, nt)
@@ -108,20 +96,18 @@ type Stat struct {
 // anything else. An error wraps ErrMalformed.
 func Stats(t core.RawType, payload []byte) (Stat, error) {
 	s := Stat{First: math.MaxInt64, Last: math.MinInt64}
-	r := walk(t, payload, func(body []byte, rest *reader) error {
-		h, err := decodeHead(body)
+	w := walk(t, payload)
+	for w.next() {
+		h, err := decodeHead(w.body)
 		if err == nil {
 			err = s.add(&h)
 		}
-		if err == nil {
-			rest.skipToName()
-			rest.blob()
-			err = rest.err
-		}
-		return err
-	})
-	if r.err != nil {
-		return Stat{}, fmt.Errorf("count rows: %w", r.err)
+		w.refuse(err)
+		w.skipToName()
+		w.blob()
+	}
+	if w.err != nil {
+		return Stat{}, fmt.Errorf("count rows: %w", w.err)
 	}
 	return s, nil
 }
@@ -169,21 +155,21 @@ type TableRef struct {
 // blocks of it, and then with those that it asks to create. Of rows nothing else is
 // decoded. An error wraps ErrMalformed.
 func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
-	r := walk(t, payload, func(_ []byte, rest *reader) error {
-		before := rest.b
-		rest.skipToName()
-		schema := before[:len(before)-len(rest.b)]
-		name := rest.blob()
-		if rest.err == nil {
+	w := walk(t, payload)
+	for w.next() {
+		before := w.b
+		w.skipToName()
+		schema := before[:len(before)-len(w.b)]
+		name := w.blob()
+		if w.err == nil {
 			each(TableRef{Name: bytes.TrimSuffix(name, []byte{0}), Schema: schema})
 		}
-		return rest.err
-	})
-	for _, c := range r.requests(t) {
+	}
+	for _, c := range w.requests(t) {
 		each(TableRef{Name: []byte(c.Name), Created: true, Super: c.Super, Record: c.Record})
 	}
-	if r.err != nil {
-		return fmt.Errorf("find the tables of rows: %w", r.err)
+	if w.err != nil {
+		return fmt.Errorf("find the tables of rows: %w", w.err)
 	}
 	return nil
 }
@@ -200,39 +186,54 @@ func SchemaColumns(schema []byte) ([]Column, error) {
 
 const dataVersion = 100
 
-// walk steps through the blocks of a message. each gets a block's bytes and the
-// reader behind them, which it leaves behind the schema and the table's name.
-func walk(t core.RawType, payload []byte, each func(body []byte, rest *reader) error) *reader {
-	r := &reader{b: payload}
+// walker steps through the blocks of a message of rows. Each pass reads the message
+// once more, several times for each that is replicated, so that a walker is a value:
+// it costs no memory.
+type walker struct {
+	reader        // behind body, at what tells the block's schema and table
+	body   []byte // a block
+	left   int    // blocks that are still to come
+}
+
+func walk(t core.RawType, payload []byte) walker {
+	w := walker{reader: reader{b: payload}}
 	if t != core.RawData && t != core.RawMetadata {
-		r.fail(fmt.Sprintf("raw type %d has no rows", t))
-		return r
+		w.fail(fmt.Sprintf("raw type %d has no rows", t))
+		return w
 	}
-	if v := r.u8(); v != dataVersion {
-		r.fail(fmt.Sprintf("version %d", v))
-		return r
+	if v := w.u8(); v != dataVersion {
+		w.fail(fmt.Sprintf("version %d", v))
+		return w
 	}
-	r.take(int(r.i32())) // the two offsets
-	n := r.count(int64(r.i32()), 3)
-	if n == 0 {
-		return r
+	w.take(int(w.i32())) // the two offsets
+	w.left = w.count(int64(w.i32()), 3)
+	if w.left == 0 {
+		return w
 	}
-	withName, withSchema := r.u8(), r.u8()
+	withName, withSchema := w.u8(), w.u8()
 	if withName == 0 || withSchema == 0 {
-		r.fail("rows without names")
-		return r
+		w.fail("rows without names")
 	}
-	for range n {
-		body := r.blob()
-		if r.err != nil {
-			return r
-		}
-		if err := each(body, r); err != nil {
-			r.b, r.err = nil, err
-			return r
-		}
+	return w
+}
+
+// next takes the next block. Whoever calls it again has read the block's schema and
+// table. It is false behind the last one and after a failure.
+func (w *walker) next() bool {
+	if w.left == 0 || w.err != nil {
+		return false
 	}
-	return r
+	w.left--
+	w.body = w.blob()
+	return w.err == nil
+}
+
+// passBlocks steps behind all blocks.
+func (w *walker) passBlocks() {
+	for w.next() {
+		w.skipToName()
+		w.blob()
+	}
 }
 
 // skipToName steps over what stands between a block and its table's name.

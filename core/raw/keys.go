@@ -23,20 +23,22 @@ var keySeed = maphash.MakeSeed()
 func AppendKeys(dst []int64, t core.RawType, payload []byte) ([]int64, Stat, error) {
 	s := Stat{First: math.MaxInt64, Last: math.MinInt64}
 	begin, at := len(dst), -1 // at: where the last table begins
-	r := walk(t, payload, func(body []byte, rest *reader) error {
-		h, err := decodeHead(body)
-		if err != nil {
-			return err
+	w := walk(t, payload)
+	for w.next() {
+		h, err := decodeHead(w.body)
+		var times []byte
+		if err == nil {
+			times, err = h.times()
 		}
-		times, err := h.times()
-		if err != nil {
-			return err
+		w.refuse(err)
+		w.skipToName()
+		table := hashTable(w.blob())
+		if w.err != nil {
+			break
 		}
 		s.count(&h)
-		rest.skipToName()
-		table := hashTable(rest.blob())
 		if h.rows == 0 {
-			return rest.err
+			continue
 		}
 		if at < 0 || dst[at] != table {
 			dst = s.closeTable(dst, at)
@@ -48,10 +50,9 @@ func AppendKeys(dst []int64, t core.RawType, payload []byte) ([]int64, Stat, err
 		for i := range dst[n:] {
 			dst[n+i] = int64(binary.LittleEndian.Uint64(times[8*i:]))
 		}
-		return rest.err
-	})
-	if r.err != nil {
-		return dst[:begin], Stat{}, fmt.Errorf("find the keys of rows: %w", r.err)
+	}
+	if w.err != nil {
+		return dst[:begin], Stat{}, fmt.Errorf("find the keys of rows: %w", w.err)
 	}
 	return s.closeTable(dst, at), s, nil
 }

@@ -79,6 +79,29 @@ func TestKeysOfRecordedRows(t *testing.T) {
 	}
 }
 
+// TestWalksCostNoMemory: a message is walked through several times, of each of them.
+func TestWalksCostNoMemory(t *testing.T) {
+	payload := manyRows(3)
+	keys, _, err := AppendKeys(nil, core.RawData, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables := 0
+	each := func(TableRef) { tables++ }
+	n := testing.AllocsPerRun(100, func() {
+		var failed [3]error
+		_, failed[0] = Stats(core.RawData, payload)
+		keys, _, failed[1] = AppendKeys(keys[:0], core.RawData, payload)
+		failed[2] = Tables(core.RawData, payload, each)
+		if failed != [3]error{} {
+			t.Fatal(failed)
+		}
+	})
+	if n != 0 || tables == 0 {
+		t.Errorf("%v allocations for three walks, %d tables", n, tables)
+	}
+}
+
 func BenchmarkKeys(b *testing.B) {
 	payload := manyRows(1)
 	var keys []int64

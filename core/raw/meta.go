@@ -108,7 +108,7 @@ func decodeMeta(it Item) (Meta, error) {
 		m.Kind = DropSuperTable
 		f := r.frame()
 		m.Dropped = []Dropped{{Name: f.cstr(), SUID: f.i64()}}
-		r.adopt(f)
+		r.refuse(f.err)
 	case core.RawCreateTbl:
 		m.Kind = CreateTables
 		m.createTables(r)
@@ -142,7 +142,7 @@ func SplitBatch(payload []byte) ([]Item, error) {
 		rec.take(batchHead)
 		rec.offset()
 		items[i] = Item{core.RawType(rec.u16()), rec.blob()}
-		r.adopt(rec)
+		r.refuse(rec.err)
 	}
 	if r.err != nil {
 		return nil, fmt.Errorf("split a batch of metas: %w", r.err)

@@ -126,10 +126,10 @@ func (r *reader) frame() *reader {
 	return &reader{b: b, err: r.err}
 }
 
-// adopt takes over the failure of a frame.
-func (r *reader) adopt(f *reader) {
-	if r.err == nil && f.err != nil {
-		r.err, r.b = f.err, nil
+// refuse takes over the failure of a part, if it has one.
+func (r *reader) refuse(err error) {
+	if r.err == nil && err != nil {
+		r.err, r.b = err, nil
 	}
 }
 

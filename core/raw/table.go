@@ -109,7 +109,7 @@ func (m *Meta) superTable(r *reader) {
 		}
 	}
 	m.Super = s
-	r.adopt(f)
+	r.refuse(f.err)
 }
 
 func (m *Meta) createTables(r *reader) {
@@ -125,7 +125,7 @@ func (m *Meta) createTables(r *reader) {
 	if f.more() {
 		m.Marked = marked(f.u8())
 	}
-	r.adopt(f)
+	r.refuse(f.err)
 }
 
 func (r *reader) newTable() NewTable {
@@ -167,7 +167,7 @@ func (r *reader) newTable() NewTable {
 	default:
 		f.fail(fmt.Sprintf("table type %d", kind))
 	}
-	r.adopt(f)
+	r.refuse(f.err)
 	return t
 }
 
@@ -186,13 +186,13 @@ func (m *Meta) dropTables(r *reader) {
 		if it.more() {
 			d.IfExists = it.u8() != 0
 		}
-		f.adopt(it)
+		f.refuse(it.err)
 		if f.err != nil {
 			break
 		}
 		m.Dropped = append(m.Dropped, d)
 	}
-	r.adopt(f)
+	r.refuse(f.err)
 }
 
 // Drop is one of the drops of a meta, to be written on its own. A server that reads

@@ -56,7 +56,7 @@ func (r *reader) tags() []Tag {
 		}
 		tags = append(tags, t)
 	}
-	r.adopt(f)
+	r.refuse(f.err)
 	return tags
 }
 

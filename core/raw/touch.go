@@ -67,11 +67,12 @@ func onlyKey(t Keyed, rows int) Block {
 // WithoutRequests is the payload of a core.RawMetadata message as one of
 // core.RawData, without its requests to create tables. An error wraps ErrMalformed.
 func WithoutRequests(payload []byte) ([]byte, error) {
-	r := passBlocks(core.RawMetadata, payload)
-	if r.err != nil {
-		return nil, r.err
+	w := walk(core.RawMetadata, payload)
+	w.passBlocks()
+	if w.err != nil {
+		return nil, w.err
 	}
-	return appendI64(bytes.Clone(payload[:len(payload)-len(r.b)]), 0), nil
+	return appendI64(bytes.Clone(payload[:len(payload)-len(w.b)]), 0), nil
 }
 
 // Parts divides a block into ones of about so many bytes, of at least eight rows

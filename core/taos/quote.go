@@ -11,8 +11,10 @@ func QuoteIdent(name string) string {
 // QuoteString writes a text as a SQL string. In TDengine's strings a backslash
 // escapes the character after it.
 func QuoteString(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
+	return "'" + escapes.Replace(s) + "'"
 }
+
+var escapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 
 // qualified is database.name, quoted.
 func qualified(database, name string) string {
