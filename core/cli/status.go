@@ -286,7 +286,7 @@ func measured(now time.Time, v *VgroupDiff) string {
 	old := now.Sub(v.MeasuredAt)
 	switch {
 	case v.MeasuredAt.IsZero():
-		return "never"
+		return "not yet"
 	case old <= freshFor && v.State.Live():
 		return "now"
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"sort"
 	"strings"
@@ -225,11 +226,14 @@ func (e *Engine) Restart(_ context.Context, req core.TargetRequest) (*core.Resul
 }
 
 // Update changes settings of a replica. Those that a pump reads when it starts
-// (workers) take effect with the next start of a task.
+// (workers) take effect with the next start of a task. Without any it is refused.
 func (e *Engine) Update(ctx context.Context, req core.UpdateRequest) (_ *core.Result, err error) {
 	defer func() { e.failed("update", req.ID, req.Actor, err) }()
 	if e.opts.ReadOnly {
 		return nil, core.ErrReadOnly
+	}
+	if reflect.ValueOf(req.Options).IsZero() {
+		return nil, &core.RefusedError{Text: "nothing to update: no option is given"}
 	}
 	if err := checkOptions(req.Options); err != nil {
 		return nil, err

@@ -62,6 +62,9 @@ func TestLimitChangesWhileTheReplicaRuns(t *testing.T) {
 		t.Errorf("the queue has grown to %d bytes", got.QueueBytes)
 	}
 	tooLow := int64(minLimit - 1)
+	if _, err := i.Update(t.Context(), core.UpdateRequest{ID: id}); err == nil || !strings.Contains(err.Error(), "nothing to update") {
+		t.Errorf("an update of nothing: %v", err)
+	}
 	if _, err := i.Update(t.Context(), core.UpdateRequest{ID: id, Options: core.Options{MaxBytesPerS: &tooLow}}); err == nil {
 		t.Error("a limit below the least is taken")
 	}

@@ -219,6 +219,38 @@ func TestMessageIDOnlyWhereKnown(t *testing.T) {
 	}
 }
 
+// TestChangesOnlyFetchesNoRows: who looks for changes only reads past rows without
+// having them sent, and is told of their place.
+func TestChangesOnlyFetchesNoRows(t *testing.T) {
+	kinds := []core.MessageKind{core.KindData, core.KindMetadata, core.KindMeta}
+	next := uint64(0)
+	f := newFake(t, handshake("3.3.7.5", func(r received) reply {
+		if r.Action == "poll" {
+			next++
+			return reply{polled(next, kinds[next-1], int64(10*next))}
+		}
+		return reply{newFrame(next, 0, "", core.RawAlterSTB, []byte("a change"))}
+	}))
+	sub := subscription
+	sub.ChangesOnly = true
+	src := openSource(t, f, Options{}, sub)
+	for i, kind := range kinds {
+		m, err := src.Poll(t.Context(), 0)
+		if err != nil || m == nil || m.Kind != kind || m.ID != uint64(i+1) || m.Vgroup != 7 || m.Offset != int64(10*i+10) {
+			t.Fatalf("message %d: %+v, %v", i, m, err)
+		}
+		if whole := len(m.Frame) > 0; whole != (kind == core.KindMeta) {
+			t.Errorf("message %d of kind %d has %d bytes", i, kind, len(m.Frame))
+		}
+	}
+	if polls := f.requests("poll"); polls[2].Args["message_id"] != 2.0 {
+		t.Errorf("polled behind rows with id %v", polls[2].Args["message_id"])
+	}
+	if n := len(f.requests("fetch_raw_data")); n != 1 {
+		t.Errorf("fetched %d times, want once", n)
+	}
+}
+
 // TestCancelledPoll stops waiting for a poll that then brings a message: the
 // position must not cover it, and the next poll hands it out.
 func TestCancelledPoll(t *testing.T) {
