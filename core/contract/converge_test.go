@@ -375,4 +375,15 @@ var regressions = []schedule{
 		"b: alter table DB.s1c0 set tag h = 'set 29'",
 		"a: alter table DB.s0c1 set tag h = 'set 40'",
 	}},
+	// A column that the sink refused to make longer is dropped before its long values
+	// have arrived.
+	{[2]int{2, 2}, true, []string{
+		"b: create table DB.s1(ts timestamp, v int, s varchar(8)) tags(g int, h varchar(8))",
+		"settle",
+		"adapter b",
+		"a: alter table DB.s1 modify column s varchar(24)",
+		"a: insert into DB.s1c0 using DB.s1(g) tags(2) (ts,v,s) values(1735689600003,20,'a longer r20')",
+		"a: alter table DB.s1 drop column s",
+		"a: insert into DB.s1c0(ts,v) values(1735689600004,21)",
+	}},
 }

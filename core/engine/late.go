@@ -155,8 +155,13 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 		owner = w.landing.owners[t.owner]
 	}
 	rows := *b
+	var past []string
 	rows.Columns = slices.DeleteFunc(slices.Clone(b.Columns), func(c raw.ColumnData) bool {
-		return replaced(c.Describe(), there, here) || w.p.t.isAnother(owner, c.Column)
+		gone := outlived(c.Describe(), there, here) || w.p.t.isAnother(owner, c.Column)
+		if gone {
+			past = append(past, c.Name)
+		}
+		return gone
 	})
 	fit, left, err := rows.Fit(here.Columns)
 	if err != nil && gone {
@@ -165,7 +170,7 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	if err != nil {
 		return raw.Block{}, false, refused(w.p, m, clash(db, b.Table, there, here, err))
 	}
-	if len(left) > 0 {
+	if left = append(past, left...); len(left) > 0 {
 		w.p.t.say(core.LevelInfo, core.EventDDL, "columns %s of %s are left out of late rows: the source has dropped them since",
 			strings.Join(left, ", "), b.Table)
 	}
@@ -178,16 +183,19 @@ func (w *worker) leaveOut(b *raw.Block) (raw.Block, bool, error) {
 	return raw.Block{}, false, nil
 }
 
-// replaced reports whether a column was dropped since and another one added
-// under its name: its values are gone at the source too. A column becomes longer,
-// never shorter.
-func replaced(c core.Column, there, here *core.Table) bool {
-	if there == nil {
+// outlived reports whether the source has dropped a column since that the sink has
+// got under its name: its values are gone at the source too. So it is if another one
+// was added there, for a column becomes longer and never shorter; and if the sink's
+// cannot take the values, which was not altered while the source's still was there.
+// Columns of normal tables are renamed as well, and keep their values.
+func outlived(c core.Column, there, here *core.Table) bool {
+	if there == nil || holds(there, c) {
 		return false
 	}
 	now, atSource := find(there, c)
 	have, atSink := find(here, c)
-	return atSource && atSink && now.Type == have.Type && !holds(there, c)
+	child := len(there.Tags) > 0
+	return atSink && (atSource && now.Type == have.Type || child && !holds(here, c))
 }
 
 // wanted is a block's columns in a catalog's words.
