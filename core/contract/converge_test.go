@@ -87,10 +87,7 @@ func TestConvergenceNumbered(t *testing.T) {
 			})
 			t.Run("real", func(t *testing.T) {
 				t.Parallel()
-				onServers(t, options{}, func(e *env) {
-					e.quiet = true
-					try(runner{env: e, lines: map[*side]*proxy{e.a: e.startProxy(e.a), e.b: e.startProxy(e.b)}}, shard)
-				})
+				onServers(t, options{}, func(e *env) { try(newRunner(e), shard) })
 			})
 		})
 	}
@@ -102,8 +99,9 @@ func TestConvergenceRegressions(t *testing.T) {
 	for i, s := range regressions {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			scenario(t, options{}, func(e *env) {
-				e.quiet = true
-				if err := (&runner{env: e, schedule: s}).run(); err != nil {
+				r := newRunner(e)
+				r.schedule = s
+				if err := r.run(); err != nil {
 					e.Errorf("%v\n%v", err, s)
 				}
 			})
@@ -121,6 +119,15 @@ type runner struct {
 	tried, executed int64
 	undo            []func()         // of faults that last
 	lines           map[*side]*proxy // to real servers, for faults
+}
+
+func newRunner(e *env) runner {
+	e.quiet = true
+	r := runner{env: e}
+	if e.real {
+		r.lines = map[*side]*proxy{e.a: e.startProxy(e.a), e.b: e.startProxy(e.b)}
+	}
+	return r
 }
 
 func (r *runner) run() (err error) {

@@ -108,22 +108,27 @@ func (a *author) child(family string) string {
 
 func (a *author) instant() int { return loadEpoch + a.number("instant", 0, 15) }
 
+// text fits a column or tag as it was made, or only one that was made longer.
+func (a *author) text() string {
+	return fmt.Sprintf(a.pick("text", "'r%d'", "'a longer r%d'"), a.count)
+}
+
 func (a *author) rows() string {
 	family := a.pick("family", "s0", "s1")
 	child := a.child(family)
 	at, n := a.instant(), a.number("rows", 1, 3)
 	columns := a.pick("columns", "ts,v,s", "ts,v", "ts,s", "ts,v,x1", "ts,x2")
-	text := a.pick("text", "'r%d'", "'a longer r%d'")
+	text := a.text()
 	var values strings.Builder
 	for i := range n {
-		row := strings.NewReplacer("ts", fmt.Sprint(at+i), "v", fmt.Sprint(a.count*10+i), "s", fmt.Sprintf(text, a.count), "x1", "7", "x2", "8.5").Replace(columns)
+		row := strings.NewReplacer("ts", fmt.Sprint(at+i), "v", fmt.Sprint(a.count*10+i), "s", text, "x1", "7", "x2", "8.5").Replace(columns)
 		values.WriteString("(" + row + ")")
 	}
 	switch a.number("using", 0, 3) {
 	case 0:
 		return a.write(family, fmt.Sprintf("insert into %s(%s) values%s", child, columns, values.String()))
 	case 1:
-		return a.write(family, fmt.Sprintf("insert into %s using DB.%s(h,g) tags('h%d',%d) (%s) values%s", child, family, a.count, a.count%3, columns, values.String()))
+		return a.write(family, fmt.Sprintf("insert into %s using DB.%s(h,g) tags(%s,%d) (%s) values%s", child, family, a.text(), a.count%3, columns, values.String()))
 	}
 	return a.write(family, fmt.Sprintf("insert into %s using DB.%s(g) tags(%d) (%s) values%s", child, family, a.count%3, columns, values.String()))
 }
@@ -154,7 +159,7 @@ func (a *author) alteration() string {
 	case "set g":
 		return a.write(family, fmt.Sprintf("alter table %s set tag g = %d", a.child(family), a.count%3))
 	case "set h":
-		return a.write(family, fmt.Sprintf("alter table %s set tag h = 'set %d'", a.child(family), a.count))
+		return a.write(family, fmt.Sprintf("alter table %s set tag h = %s", a.child(family), a.text()))
 	}
 	return a.write(family, "alter table DB."+family+" "+change)
 }
@@ -169,7 +174,7 @@ func (a *author) normal() string {
 		"alter table "+table+" add column w int", "alter table "+table+" drop column w",
 		"alter table "+table+" rename column v w", "alter table "+table+" rename column w v",
 		"alter table "+table+" add column s varchar(8)", "alter table "+table+" drop column s", "alter table "+table+" modify column s varchar(16)",
-		fmt.Sprintf("insert into %s(ts,s) values(%d,'r%d')", table, a.instant(), a.count),
+		fmt.Sprintf("insert into %s(ts,s) values(%d,%s)", table, a.instant(), a.text()),
 		fmt.Sprintf("delete from %s where ts <= %d", table, a.instant()),
 		"drop table "+table))
 }
