@@ -168,7 +168,7 @@ func (n *Node) read(c *consumer, r *reading) *message {
 		}
 		m.kind, m.payload = encodeDataMessage(from, v, part)
 		if c.rawRows && m.kind == kindSubmit {
-			m.kind = kindRawRows
+			m.kind, m.payload = kindRawRows, encodeRawRows(from, v, part)
 		}
 		r.next, m.offset = v, from
 		r.rows += int64(rows)

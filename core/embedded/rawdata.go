@@ -14,10 +14,11 @@ import (
 // at before the first is written, so that an error leaves nothing behind.
 func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	stored := kind == kindRawRows
+	decode := func() (*dataMessage, error) { return decodeDataMessage(kind, payload) }
 	if stored {
-		kind = kindSubmit
+		decode = func() (*dataMessage, error) { return decodeRawRows(payload) }
 	}
-	m, err := decodeDataMessage(kind, payload)
+	m, err := decode()
 	if err != nil {
 		return err
 	}

@@ -75,11 +75,12 @@ var errDoubted error = &core.Error{Class: core.ClassReconnect, Code: codeTableMi
 // every sink.
 func (w *worker) tryRows(ctx context.Context, m *core.Message) error {
 	l := w.landing
-	if m.RawType == core.RawRows { // which tables are in raw rows cannot be seen
-		return w.insist(ctx, m)
-	}
 	if err := w.lookBefore(ctx, m); err != nil {
 		return err
+	}
+	if m.RawType == core.RawRows && (l.blind || slices.ContainsFunc(l.next, func(n named) bool { return l.known[n.key].remade })) {
+		return &core.Error{Class: core.ClassData, Op: "write rows at " + w.p.plan.sinkName,
+			Text: "their tables cannot be seen, or were made anew, and nobody can look for one of the rows afterwards"}
 	}
 	if err := w.createFirst(ctx, m); err != nil {
 		return err
@@ -125,7 +126,7 @@ func (w *worker) lookBefore(ctx context.Context, m *core.Message) error {
 	err := raw.Tables(m.RawType, m.Payload(), func(ref raw.TableRef) {
 		key := l.key(ref.Name)
 		t, ok := l.known[key]
-		if !ref.Created {
+		if !ref.Created && m.RawType != core.RawRows {
 			l.wants(key, t, ref.Schema)
 		}
 		if ok && !t.stale {

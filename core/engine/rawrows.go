@@ -11,14 +11,12 @@ import (
 )
 
 // With raw_rows the source hands out rows as it stores them, and the sink stores
-// them so: faster, and blind. Columns are told by their ids instead of names, and
-// nobody looks into a message on its way. It is right only where both sides' ids
-// are the same: where every table at the sink was made, and changed, by raw
-// writing alone, and no change of schema overtakes rows of another vgroup.
+// them so: faster, and blind but for the tables' names. Columns are told by their
+// ids. It is right only where both sides' ids are the same: where every table at the
+// sink was made, and changed, by raw writing alone, and no change of schema overtakes
+// rows of another vgroup.
 
-// rawFrom and rawBelow bound the servers that this was measured on. From 3.4 on
-// a sink skips the rows of missing tables in silence, and which tables a raw
-// message has cannot be seen.
+// rawFrom and rawBelow bound the servers that this was measured on.
 var (
 	rawFrom  = core.Version{3, 3, 7, 0}
 	rawBelow = core.Version{3, 4, 0, 0}
@@ -39,37 +37,6 @@ func (e *Engine) rawRefusal(id, source, sink string) string {
 		return fmt.Sprintf("replica %s copies the other way, and rows of a database that is written to by replication, too, would be left out", other)
 	}
 	return ""
-}
-
-// rawRefusal says why a task cannot read raw rows as long as others are there. An
-// adapter that is not made to look tables up, which takes their names, may write rows
-// to another database (docs/correctness.md, "Sinks that write to another database").
-func (t *task) rawRefusal(pl *plan) string {
-	if why := t.e.rawRefusal(t.key.Replica, pl.sourceName, pl.sinkName); why != "" {
-		return why
-	}
-	if other := t.e.beside(t.key, pl.sinkName); other != "" {
-		return fmt.Sprintf("%s is written to at the same sink, and rows of one database may get into the other", other)
-	}
-	return ""
-}
-
-// beside is another task that writes to a sink; empty: there is none.
-func (e *Engine) beside(key core.TaskKey, sink string) (first string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for id, r := range e.replicas {
-		if r.rec.Sink != sink {
-			continue
-		}
-		for db := range r.tasks {
-			other := core.TaskKey{Replica: id, Database: db}
-			if name := other.String(); other != key && (first == "" || name < first) {
-				first = name
-			}
-		}
-	}
-	return first
 }
 
 // checkRaw refuses a replica that is to read raw rows and cannot, and one the
@@ -101,7 +68,7 @@ func (t *task) unfitForRaw(ctx context.Context, pl *plan) (string, error) {
 	t.mu.Lock()
 	plain, mended, began, pure := t.plain, t.rec.BySQL, t.rec.Group != "", t.rec.RawBorn
 	t.mu.Unlock()
-	switch why := t.rawRefusal(pl); {
+	switch why := t.e.rawRefusal(t.key.Replica, pl.sourceName, pl.sinkName); {
 	case plain != "":
 		return plain, nil
 	case why != "":
@@ -159,7 +126,7 @@ func (t *task) foreignTable(ctx context.Context, pl *plan) (string, error) {
 
 // oneWay looks now and then whether a task may still read raw rows.
 func (p *pump) oneWay(ctx context.Context) error {
-	why := p.t.rawRefusal(p.plan)
+	why := p.t.e.rawRefusal(p.t.key.Replica, p.plan.sourceName, p.plan.sinkName)
 	if why == "" {
 		var err error
 		if why, err = p.t.readAtSink(ctx, p.plan); err != nil {
@@ -175,7 +142,7 @@ func (p *pump) oneWay(ctx context.Context) error {
 // refusedRaw makes the refusal of a raw message the end of reading such ones:
 // what is behind it is read again in a form that can be looked into.
 func (w *worker) refusedRaw(m *core.Message, err error) error {
-	if m.Kind != core.KindRaw || err == nil || core.ClassOf(err) != core.ClassData {
+	if m.Kind != core.KindRaw || err == nil || core.ClassOf(err) != core.ClassData && !hasCode(err, codeMisfit, codeTableMissing) {
 		return err
 	}
 	return plainError{"the sink refuses a message: " + err.Error()}

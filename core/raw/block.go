@@ -142,7 +142,7 @@ func (s *Stat) count(h *blockHead) {
 }
 
 // TableRef is a table that a message has rows of, or asks to create. Name and Schema
-// may share the message's memory.
+// may share the message's memory. Raw rows have no Schema.
 type TableRef struct {
 	Name    []byte
 	Schema  []byte // the rows' columns as they are encoded, see SchemaColumns
@@ -153,12 +153,20 @@ type TableRef struct {
 
 // Tables calls each with every table that a message has rows of, as often as it has
 // blocks of it, and then with those that it asks to create. Of rows nothing else is
-// decoded. An error wraps ErrMalformed.
+// decoded. Those of core.RawRows come without their columns. An error wraps
+// ErrMalformed.
 func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
-	w := walk(t, payload)
+	w := walker{reader: reader{b: payload}}
+	if t == core.RawRows {
+		w.openStored()
+	} else {
+		w.open(t)
+	}
 	for w.next() {
 		before := w.b
-		w.skipToName()
+		if t != core.RawRows {
+			w.skipToName()
+		}
 		schema := before[:len(before)-len(w.b)]
 		name := w.blob()
 		if w.err == nil {
@@ -197,24 +205,47 @@ type walker struct {
 
 func walk(t core.RawType, payload []byte) walker {
 	w := walker{reader: reader{b: payload}}
+	w.open(t)
+	return w
+}
+
+func (w *walker) open(t core.RawType) {
 	if t != core.RawData && t != core.RawMetadata {
 		w.fail(fmt.Sprintf("raw type %d has no rows", t))
-		return w
+		return
 	}
 	if v := w.u8(); v != dataVersion {
 		w.fail(fmt.Sprintf("version %d", v))
-		return w
+		return
 	}
 	w.take(int(w.i32())) // the two offsets
-	w.left = w.count(int64(w.i32()), 3)
+	w.blocks(true)
+}
+
+// openStored is the same for raw rows. A server sends them without a version, and
+// without schemas.
+func (w *walker) openStored() {
+	const log = 0x11
+	for range 2 {
+		if kind := w.u8(); kind != log {
+			w.fail(fmt.Sprintf("an offset of type %d", kind))
+			return
+		}
+		w.i64()
+	}
+	w.blocks(false)
+}
+
+// blocks reads how many there are, and what comes with them.
+func (w *walker) blocks(schemas bool) {
+	w.left = w.count(int64(w.i32()), 2)
 	if w.left == 0 {
-		return w
+		return
 	}
 	withName, withSchema := w.u8(), w.u8()
-	if withName == 0 || withSchema == 0 {
-		w.fail("rows without names")
+	if withName == 0 || (withSchema != 0) != schemas {
+		w.fail("rows without names, or with other columns than are told")
 	}
-	return w
 }
 
 // next takes the next block. Whoever calls it again has read the block's schema and

@@ -2,6 +2,8 @@ package raw
 
 import (
 	"bytes"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -121,6 +123,42 @@ func TestFitLeavesOutWhatTheSinkLacks(t *testing.T) {
 		if _, _, err := b.Fit(bad); err == nil {
 			t.Errorf("rows fit into %+v", bad)
 		}
+	}
+}
+
+// rawRows is a message of raw rows as 3.3.7.5 sent it, of its four blocks the last two.
+const rawRows = "" +
+	"110800000000000000110900000000000000020000000100ad0102000000000000000000000000000000000097000000" +
+	"8004d2520a5d50030e431500a043d721976b02030400010029000000017c291f94010000010000000000000000000000" +
+	"0c2c7b0000310000004c8800000400010029000000027c291f940100000200000000000000000000000c2c7b00003200" +
+	"00004c8800000400010029000000037c291f940100000300000000000000000000000c2c7b0000330000004c88000043" +
+	"3a741da20100000374320067020000000000000000000000000000000000510000008004d2520a5d50030e431600a043" +
+	"d721976b02010400010035000000007c291f94010000010000000000000000000000186c000000610000007400000065" +
+	"0000007300000074000000433a741da201000006746c617374000000000000000000"
+
+// TestTablesOfRawRows: they are named, and their columns do not come with them.
+func TestTablesOfRawRows(t *testing.T) {
+	payload, err := hex.DecodeString(rawRows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	err = Tables(core.RawRows, payload, func(ref TableRef) {
+		names = append(names, string(ref.Name))
+		if ref.Created || len(ref.Schema) != 0 {
+			t.Errorf("%+v", ref)
+		}
+	})
+	if want := []string{"t2", "tlast"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("tables %q, %v; want %q", names, err, want)
+	}
+	for n := range len(payload) - 8 { // the last bytes are a time that nobody waits for
+		if err := Tables(core.RawRows, payload[:n], func(TableRef) {}); !errors.Is(err, ErrMalformed) {
+			t.Fatalf("of %d bytes: %v", n, err)
+		}
+	}
+	if _, _, err := Rows(core.RawRows, payload); !errors.Is(err, ErrMalformed) {
+		t.Errorf("their rows can be read: %v", err)
 	}
 }
 

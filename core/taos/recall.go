@@ -3,6 +3,7 @@ package taos
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -73,6 +74,9 @@ type tables struct {
 
 // prepare has a message's tables looked up, those that were not yet.
 func (k *sink) prepare(ctx context.Context, m *core.Message) (way, error) {
+	if m.RawType == core.RawRows {
+		return asItIs, k.prepareStored(ctx, m)
+	}
 	if m.RawType != core.RawData && m.RawType != core.RawMetadata {
 		k.sought = k.super.Table != "" // it may bring a super table
 		return asItIs, nil
@@ -92,6 +96,89 @@ func (k *sink) prepare(ctx context.Context, m *core.Message) (way, error) {
 		return made, nil // the library takes what is to be created for another table
 	}
 	return k.touched(&t, err)
+}
+
+// prepareStored is the same for raw rows. Their columns do not come with them, so the
+// sink is asked for those of the tables' keys. Where the library cannot be made to
+// look they are refused: nothing else can be done with them.
+func (k *sink) prepareStored(ctx context.Context, m *core.Message) error {
+	t, err := k.tables(m, false)
+	if err != nil {
+		return k.unreadable(err)
+	}
+	if len(t.list) == 0 {
+		return nil
+	}
+	if err := k.findKeys(ctx, t.list); err != nil {
+		return err
+	}
+	way, err := k.touched(&t, k.touch(ctx, &t))
+	if err == nil && way != asItIs {
+		err = k.unreadable(errors.New("the adapter cannot be made to look up the tables of raw rows"))
+	}
+	return err
+}
+
+// findKeys asks for the key of each table: of a child, its super table's.
+func (k *sink) findKeys(ctx context.Context, list []raw.Keyed) error {
+	keys := map[string][]raw.Column{}
+	for part := range slices.Chunk(list, 1000) {
+		names := make([]string, len(part))
+		for i, t := range part {
+			names[i] = t.Table
+		}
+		supers, err := k.supersOf(ctx, names)
+		if err != nil {
+			return err
+		}
+		for i := range part {
+			owner := cmp.Or(supers[part[i].Table], part[i].Table)
+			if keys[owner] == nil {
+				time, simple, err := k.describeTime(ctx, owner)
+				if err != nil {
+					return err
+				}
+				if !simple {
+					return k.unreadable(fmt.Errorf("table %s has a composite key, and raw rows do not tell it", owner))
+				}
+				keys[owner] = raw.ByTime(owner, time).Key
+			}
+			part[i].Key = keys[owner]
+		}
+	}
+	return nil
+}
+
+// supersOf are the super tables of tables that are there, by their names; that of a
+// normal table is empty.
+func (k *sink) supersOf(ctx context.Context, names []string) (map[string]string, error) {
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = QuoteString(name)
+	}
+	b, err := k.s.queryRows(ctx, "look for tables at "+k.ep.String(), "select table_name, stable_name from information_schema.ins_tables where db_name = "+
+		QuoteString(k.database)+" and table_name in ("+strings.Join(quoted, ",")+")")
+	if err != nil {
+		return nil, err
+	}
+	supers := make(map[string]string, len(names))
+	for row := 0; b != nil && row < b.Rows; row++ {
+		name, _ := b.Columns[0].Value(row)
+		super, _ := b.Columns[1].Value(row)
+		supers[string(name)] = string(super)
+	}
+	return supers, nil
+}
+
+// describeTime is the name of a table's time; simple tells that this is all of its key.
+func (k *sink) describeTime(ctx context.Context, table string) (time string, simple bool, err error) {
+	b, err := k.s.queryRows(ctx, fmt.Sprintf("describe table %q of database %q at %s", table, k.database, k.ep), "describe "+qualified(k.database, table))
+	if err != nil || b == nil || b.Rows < 2 || len(b.Columns) < 4 {
+		return "", false, err
+	}
+	name, _ := b.Columns[0].Value(0)
+	note, _ := b.Columns[3].Value(1)
+	return string(name), string(note) != "COMPOSITE KEY", nil
 }
 
 // touched is what the answer to a touch means.
@@ -166,18 +253,16 @@ func (k *sink) otherSuper(ctx context.Context, m *core.Message) (bool, error) {
 		return false, k.unreadable(err)
 	}
 	for part := range slices.Chunk(t.create, 1000) {
-		want, names := map[string]string{}, make([]string, len(part))
+		names := make([]string, len(part))
 		for i, c := range part {
-			want[c.Name], names[i] = c.Super, QuoteString(c.Name)
+			names[i] = c.Name
 		}
-		b, err := k.s.queryRows(ctx, "look for tables at "+k.ep.String(), "select table_name, stable_name from information_schema.ins_tables where db_name = "+
-			QuoteString(k.database)+" and table_name in ("+strings.Join(names, ",")+")")
+		supers, err := k.supersOf(ctx, names)
 		if err != nil {
 			return false, err
 		}
-		for row := 0; b != nil && row < b.Rows; row++ {
-			name, _ := b.Columns[0].Value(row)
-			if super, _ := b.Columns[1].Value(row); want[string(name)] != string(super) {
+		for _, c := range part {
+			if super, there := supers[c.Name]; there && super != c.Super {
 				return true, nil
 			}
 		}
@@ -222,9 +307,12 @@ func (k *sink) tables(m *core.Message, all bool) (t tables, err error) {
 		if _, ok := k.known[key]; ok && !all {
 			return
 		}
-		columns, bad := raw.SchemaKey(ref.Schema)
-		if bad != nil {
-			return // such rows are refused
+		var columns []raw.Column
+		if m.RawType != core.RawRows {
+			var bad error
+			if columns, bad = raw.SchemaKey(ref.Schema); bad != nil {
+				return // such rows are refused
+			}
 		}
 		if t.keys == nil {
 			t.keys, t.names = map[uint64]bool{}, map[uint64]bool{}
@@ -262,7 +350,7 @@ func (k *sink) findSuper(ctx context.Context, again bool) error {
 	k.sought = true
 	for row := 0; names != nil && row < names.Rows && k.super.Table == ""; row++ {
 		name, _ := names.Columns[0].Value(row)
-		columns, err := k.s.queryRows(ctx, op, "describe "+qualified(k.database, string(name)))
+		time, simple, err := k.describeTime(ctx, string(name))
 		if slices.Contains(goneCodes, codeOf(err)) {
 			k.sought = false // it was dropped at this moment, and another may come
 			continue
@@ -271,12 +359,8 @@ func (k *sink) findSuper(ctx context.Context, again bool) error {
 			k.sought = false
 			return err
 		}
-		if columns == nil || columns.Rows < 2 || len(columns.Columns) < 4 {
-			continue
-		}
-		if note, _ := columns.Columns[3].Value(1); string(note) != "COMPOSITE KEY" {
-			first, _ := columns.Columns[0].Value(0)
-			k.super = raw.ByTime(string(name), string(first))
+		if simple {
+			k.super = raw.ByTime(string(name), time)
 		}
 	}
 	k.sought = k.sought || k.super.Table != ""
