@@ -204,6 +204,17 @@ func TestRemove(t *testing.T) {
 	}
 }
 
+// TestRemoveWhileStopping: whoever has just stopped it is not told to stop it.
+func TestRemoveWhileStopping(t *testing.T) {
+	tk := lonelyTask(t)
+	tk.want(func(i *intent) { i.desired = core.WantStopped })
+	tk.enter(core.Stopping, "", core.Retry{})
+	err := removable("maple", []*task{tk}, 0)
+	if err == nil || !strings.Contains(err.Error(), "maple/power has not stopped yet") || strings.Contains(core.HintOf(err), "`stop") {
+		t.Errorf("%v; hint: %s", err, core.HintOf(err))
+	}
+}
+
 // TestRemoveNamesTheScoutsGroup has the group of a scout at the source: a removal
 // takes it away, and says so before it does.
 func TestRemoveNamesTheScoutsGroup(t *testing.T) {

@@ -81,7 +81,14 @@ func removable(id string, tasks []*task, waiting int) error {
 		}
 	}
 	for _, t := range tasks {
-		if state := t.current(); state.Live() || state == core.Stopping {
+		state := t.current()
+		if state == core.Stopping {
+			return &core.RefusedError{
+				Text: fmt.Sprintf("%s has not stopped yet: it writes what it has read", t.key),
+				Hint: fmt.Sprintf("try again when `status` shows it stopped, or `remove %s --force`", id),
+			}
+		}
+		if state.Live() {
 			return &core.RefusedError{
 				Text: fmt.Sprintf("%s is %s: stop it first, or use --force", t.key, state),
 				Hint: fmt.Sprintf("`stop %s`, or `remove %s --force`", id, id),
