@@ -108,6 +108,7 @@ func FuzzRows(f *testing.F) {
 			f.Add(uint16(fr.rawType), fr.payload)
 		}
 	}
+	f.Add(uint16(core.RawRows), rawRowsPayload(f))
 	f.Fuzz(func(t *testing.T, rawType uint16, payload []byte) {
 		_, _ = Stats(core.RawType(rawType), payload)
 		named := 0

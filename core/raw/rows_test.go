@@ -136,14 +136,20 @@ const rawRows = "" +
 	"d721976b02010400010035000000007c291f94010000010000000000000000000000186c000000610000007400000065" +
 	"0000007300000074000000433a741da201000006746c617374000000000000000000"
 
-// TestTablesOfRawRows: they are named, and their columns do not come with them.
-func TestTablesOfRawRows(t *testing.T) {
+func rawRowsPayload(tb testing.TB) []byte {
+	tb.Helper()
 	payload, err := hex.DecodeString(rawRows)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
+	return payload
+}
+
+// TestTablesOfRawRows: they are named, and their columns do not come with them.
+func TestTablesOfRawRows(t *testing.T) {
+	payload := rawRowsPayload(t)
 	var names []string
-	err = Tables(core.RawRows, payload, func(ref TableRef) {
+	err := Tables(core.RawRows, payload, func(ref TableRef) {
 		names = append(names, string(ref.Name))
 		if ref.Created || len(ref.Schema) != 0 {
 			t.Errorf("%+v", ref)
