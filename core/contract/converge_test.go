@@ -42,7 +42,8 @@ func TestConvergence(t *testing.T) {
 			e := quickEnv(t)
 			rapid.Check(t, func(rt *rapid.T) {
 				s := drawSchedule(rt)
-				r := &runner{env: e, schedule: s}
+				r := newRunner(e)
+				r.schedule = s
 				if err := r.run(); err != nil {
 					rt.Fatalf("%v\n%v", err, s)
 				}
@@ -57,7 +58,7 @@ func TestConvergence(t *testing.T) {
 // mostly wait. They are told apart by what they wait for and not by how long.
 func quickEnv(t *testing.T) *env {
 	t.Helper()
-	e := &env{T: t, session: 100 * time.Millisecond, clock: newQuickClock(10), quiet: true}
+	e := &env{T: t, session: 100 * time.Millisecond, clock: newQuickClock(10)}
 	e.a, e.b = e.startNode("a"), e.startNode("b")
 	return e
 }
@@ -83,7 +84,7 @@ func TestConvergenceNumbered(t *testing.T) {
 			t.Parallel()
 			t.Run("embedded", func(t *testing.T) {
 				t.Parallel()
-				try(runner{env: quickEnv(t)}, shard)
+				try(newRunner(quickEnv(t)), shard)
 			})
 			t.Run("real", func(t *testing.T) {
 				t.Parallel()
@@ -121,6 +122,8 @@ type runner struct {
 	lines           map[*side]*proxy // to real servers, for faults
 }
 
+// newRunner makes schedules happen quietly; to real servers over lines that faults
+// can strike.
 func newRunner(e *env) runner {
 	e.quiet = true
 	r := runner{env: e}

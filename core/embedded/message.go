@@ -14,7 +14,7 @@ func encodeDataMessage(from, to int64, entries []*entry) (kind uint16, payload [
 	}
 	e := encoder{make([]byte, 0, size+64)}
 	e.u8(100)
-	e.i32(18)
+	e.i32(offsetsSize)
 	e.offsets(from, to)
 	e.i32(int32(blocks))
 	if blocks > 0 {
@@ -34,6 +34,8 @@ func encodeDataMessage(from, to int64, entries []*entry) (kind uint16, payload [
 	}
 	return kindMetadata, e.b
 }
+
+const offsetsSize = 18
 
 // offsets are where a message begins and ends in its WAL.
 func (e *encoder) offsets(from, to int64) {
@@ -69,26 +71,6 @@ func encodeRawRows(from, to int64, entries []*entry) []byte {
 	return e.b
 }
 
-// decodeRawRows takes such a message apart.
-func decodeRawRows(payload []byte) (*dataMessage, error) {
-	d := &decoder{b: payload}
-	d.take(18)
-	n := d.i32()
-	if n > 0 {
-		d.i16()
-	}
-	m := &dataMessage{}
-	for i := int32(0); i < n && d.err == nil; i++ {
-		encoded := d.binary()
-		b, _, err := decodeTableBlock(&decoder{b: encoded})
-		if err != nil {
-			return nil, err
-		}
-		m.blocks = append(m.blocks, rawTableBlock{d.name(), b, encoded})
-	}
-	return m, d.err
-}
-
 // dataMessage is a message of rows taken apart.
 type dataMessage struct {
 	blocks  []rawTableBlock
@@ -103,22 +85,25 @@ type rawTableBlock struct {
 
 func decodeDataMessage(kind uint16, payload []byte) (*dataMessage, error) {
 	d := &decoder{b: payload}
-	if d.u8() != 100 {
+	switch {
+	case kind == kindRawRows:
+		d.take(offsetsSize)
+	case d.u8() != 100:
 		return nil, errInvalidPara
+	default:
+		d.take(int(d.i32()))
 	}
-	d.take(int(d.i32()))
 	n := d.i32()
 	if n > 0 {
 		d.i16()
 	}
 	m := &dataMessage{}
 	for i := int32(0); i < n && d.err == nil; i++ {
-		before := d.b
-		b, table, err := decodeTableBlock(d)
+		b, err := d.rowsOfTable(kind)
 		if err != nil {
 			return nil, err
 		}
-		m.blocks = append(m.blocks, rawTableBlock{table, b, before[:len(before)-len(d.b)]})
+		m.blocks = append(m.blocks, b)
 	}
 	if kind != kindMetadata || d.err != nil {
 		return m, d.err
@@ -132,6 +117,17 @@ func decodeDataMessage(kind uint16, payload []byte) (*dataMessage, error) {
 		m.creates = append(m.creates, c)
 	}
 	return m, d.err
+}
+
+func (d *decoder) rowsOfTable(kind uint16) (rawTableBlock, error) {
+	before := d.b
+	if kind == kindRawRows {
+		stored := d.binary()
+		b, _, err := decodeTableBlock(&decoder{b: stored, err: d.err})
+		return rawTableBlock{d.name(), b, stored}, err
+	}
+	b, table, err := decodeTableBlock(d)
+	return rawTableBlock{table, b, before[:len(before)-len(d.b)]}, err
 }
 
 // batchMetaHead stands before each meta of a batch: offsets that are not set.

@@ -14,11 +14,7 @@ import (
 // at before the first is written, so that an error leaves nothing behind.
 func (s *session) rawData(db *database, kind uint16, payload []byte) error {
 	stored := kind == kindRawRows
-	decode := func() (*dataMessage, error) { return decodeDataMessage(kind, payload) }
-	if stored {
-		decode = func() (*dataMessage, error) { return decodeRawRows(payload) }
-	}
-	m, err := decode()
+	m, err := decodeDataMessage(kind, payload)
 	if err != nil {
 		return err
 	}

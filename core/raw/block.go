@@ -156,11 +156,11 @@ type TableRef struct {
 // decoded. Those of core.RawRows come without their columns. An error wraps
 // ErrMalformed.
 func Tables(t core.RawType, payload []byte, each func(TableRef)) error {
-	w := walker{reader: reader{b: payload}}
+	var w walker
 	if t == core.RawRows {
-		w.openStored()
+		w = walkStored(payload)
 	} else {
-		w.open(t)
+		w = walk(t, payload)
 	}
 	for w.next() {
 		before := w.b
@@ -205,35 +205,33 @@ type walker struct {
 
 func walk(t core.RawType, payload []byte) walker {
 	w := walker{reader: reader{b: payload}}
-	w.open(t)
-	return w
-}
-
-func (w *walker) open(t core.RawType) {
 	if t != core.RawData && t != core.RawMetadata {
 		w.fail(fmt.Sprintf("raw type %d has no rows", t))
-		return
+		return w
 	}
 	if v := w.u8(); v != dataVersion {
 		w.fail(fmt.Sprintf("version %d", v))
-		return
+		return w
 	}
 	w.take(int(w.i32())) // the two offsets
 	w.blocks(true)
+	return w
 }
 
-// openStored is the same for raw rows. A server sends them without a version, and
+// walkStored is the same for raw rows. A server sends them without a version, and
 // without schemas.
-func (w *walker) openStored() {
+func walkStored(payload []byte) walker {
 	const log = 0x11
+	w := walker{reader: reader{b: payload}}
 	for range 2 {
 		if kind := w.u8(); kind != log {
 			w.fail(fmt.Sprintf("an offset of type %d", kind))
-			return
+			return w
 		}
 		w.i64()
 	}
 	w.blocks(false)
+	return w
 }
 
 // blocks reads how many there are, and what comes with them.

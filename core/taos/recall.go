@@ -121,30 +121,28 @@ func (k *sink) prepareStored(ctx context.Context, m *core.Message) error {
 
 // findKeys asks for the key of each table: of a child, its super table's.
 func (k *sink) findKeys(ctx context.Context, list []raw.Keyed) error {
+	names := make([]string, len(list))
+	for i, t := range list {
+		names[i] = t.Table
+	}
+	supers, err := k.supersOf(ctx, names)
+	if err != nil {
+		return err
+	}
 	keys := map[string][]raw.Column{}
-	for part := range slices.Chunk(list, 1000) {
-		names := make([]string, len(part))
-		for i, t := range part {
-			names[i] = t.Table
-		}
-		supers, err := k.supersOf(ctx, names)
-		if err != nil {
-			return err
-		}
-		for i := range part {
-			owner := cmp.Or(supers[part[i].Table], part[i].Table)
-			if keys[owner] == nil {
-				time, simple, err := k.describeTime(ctx, owner)
-				if err != nil {
-					return err
-				}
-				if !simple {
-					return k.unreadable(fmt.Errorf("table %s has a composite key, and raw rows do not tell it", owner))
-				}
-				keys[owner] = raw.ByTime(owner, time).Key
+	for i, name := range names {
+		owner := cmp.Or(supers[name], name)
+		if keys[owner] == nil {
+			time, simple, err := k.describeTime(ctx, owner)
+			if err != nil {
+				return err
 			}
-			part[i].Key = keys[owner]
+			if !simple {
+				return k.unreadable(fmt.Errorf("table %s has a composite key, and raw rows do not tell it", owner))
+			}
+			keys[owner] = raw.ByTime(owner, time).Key
 		}
+		list[i].Key = keys[owner]
 	}
 	return nil
 }
@@ -152,20 +150,22 @@ func (k *sink) findKeys(ctx context.Context, list []raw.Keyed) error {
 // supersOf are the super tables of tables that are there, by their names; that of a
 // normal table is empty.
 func (k *sink) supersOf(ctx context.Context, names []string) (map[string]string, error) {
-	quoted := make([]string, len(names))
-	for i, name := range names {
-		quoted[i] = QuoteString(name)
-	}
-	b, err := k.s.queryRows(ctx, "look for tables at "+k.ep.String(), "select table_name, stable_name from information_schema.ins_tables where db_name = "+
-		QuoteString(k.database)+" and table_name in ("+strings.Join(quoted, ",")+")")
-	if err != nil {
-		return nil, err
-	}
 	supers := make(map[string]string, len(names))
-	for row := 0; b != nil && row < b.Rows; row++ {
-		name, _ := b.Columns[0].Value(row)
-		super, _ := b.Columns[1].Value(row)
-		supers[string(name)] = string(super)
+	for part := range slices.Chunk(names, 1000) {
+		quoted := make([]string, len(part))
+		for i, name := range part {
+			quoted[i] = QuoteString(name)
+		}
+		b, err := k.s.queryRows(ctx, "look for tables at "+k.ep.String(), "select table_name, stable_name from information_schema.ins_tables where db_name = "+
+			QuoteString(k.database)+" and table_name in ("+strings.Join(quoted, ",")+")")
+		if err != nil {
+			return nil, err
+		}
+		for row := 0; b != nil && row < b.Rows; row++ {
+			name, _ := b.Columns[0].Value(row)
+			super, _ := b.Columns[1].Value(row)
+			supers[string(name)] = string(super)
+		}
 	}
 	return supers, nil
 }
@@ -252,22 +252,18 @@ func (k *sink) otherSuper(ctx context.Context, m *core.Message) (bool, error) {
 	if err != nil {
 		return false, k.unreadable(err)
 	}
-	for part := range slices.Chunk(t.create, 1000) {
-		names := make([]string, len(part))
-		for i, c := range part {
-			names[i] = c.Name
-		}
-		supers, err := k.supersOf(ctx, names)
-		if err != nil {
-			return false, err
-		}
-		for _, c := range part {
-			if super, there := supers[c.Name]; there && super != c.Super {
-				return true, nil
-			}
-		}
+	names := make([]string, len(t.create))
+	for i, c := range t.create {
+		names[i] = c.Name
 	}
-	return false, nil
+	supers, err := k.supersOf(ctx, names)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(t.create, func(c raw.NewTable) bool {
+		super, there := supers[c.Name]
+		return there && super != c.Super
+	}), nil
 }
 
 // touch sends the message that makes the library look up tables. Its answer is
