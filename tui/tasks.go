@@ -258,8 +258,8 @@ func (g *glyphs) pending() string {
 
 // measureAge is the age at which a task's numbers are no longer live. The
 // engine measures every task that it can reach more often than that: an idle one
-// after each third poll of 4.5 s, with what was true when that one began.
-const measureAge = 20 * time.Second
+// after each third poll of 6 s, with what was true when that one began.
+const measureAge = 30 * time.Second
 
 // old reports whether a task's numbers are from before something went wrong:
 // a diff of 0 that was measured before the source went away promises nothing.

@@ -8,10 +8,10 @@ import (
 	"tdreplica/core"
 )
 
-// probeAfter is how often a writer looks whether the sink gave no sign of life,
-// and asks if it is still there: a dead one is noticed after one to two times as
-// long. Without it the first to notice would be the first row after a quiet
-// night.
+// probeAfter is how often writers look whether the sink gave no sign of life, all of
+// them at the same moment. The first asks if it is still there: a dead one is noticed
+// after two times as long at the most. Without it the first to notice would be the
+// first row after a quiet night.
 const probeAfter = 12 * time.Second
 
 // heldPause is how often a held writer looks whether its time is up.
@@ -37,7 +37,7 @@ func (p *presence) lost() { p.at.Store(0) }
 // first worker looks after the sink; the others have the same.
 func (w *worker) idle(ctx context.Context) error {
 	if w.probe == nil && w.n == 0 {
-		w.probe = w.p.e.clock.After(w.p.e.probing)
+		w.probe = w.p.e.clock.After(untilNext(w.p.e.clock.Now(), w.p.e.probing))
 	}
 	var tick <-chan time.Time
 	if len(w.parked) > 0 {
@@ -62,7 +62,8 @@ func (w *worker) idle(ctx context.Context) error {
 	case <-w.probe:
 	}
 	w.probe = nil
-	if !w.p.isHalted() && w.p.t.replica.sink.claim(w.p.e.clock.Now(), w.p.e.probing) {
+	// It answered a little after the look before.
+	if silent := w.p.e.probing * 3 / 4; !w.p.isHalted() && w.p.t.replica.sink.claim(w.p.e.clock.Now(), silent) {
 		w.probeSink(ctx)
 	}
 	return nil

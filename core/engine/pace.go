@@ -9,8 +9,8 @@ import "time"
 // sooner than that.
 const (
 	longSilence = 2 * time.Minute
-	longTimes   = 5
-	longWait    = 4500 * time.Millisecond
+	longTimes   = 7
+	longWait    = 6 * time.Second
 )
 
 // pace decides how long polls may block. A server may answer an idle poll only
@@ -35,9 +35,22 @@ func (p *pace) wait(now time.Time) time.Duration {
 	if quarter := silence / 4; quarter < most {
 		return max(p.least, quarter)
 	}
-	left := now.Truncate(most).Add(most).Sub(now)
+	left := untilNext(now, most)
 	if left < most/32 {
 		left += most // the poll before came back a little early
 	}
 	return left
+}
+
+// deadline is how long to wait for the end of any poll whose answer may take that
+// long itself: for the connector, which knows how long this one blocks, to give up
+// first.
+func (p *pace) deadline(answer time.Duration) time.Duration {
+	return 2*max(p.most, longWait) + 2*answer
+}
+
+// untilNext is the time until the next multiple of d, at which all tasks wake that
+// wait for one.
+func untilNext(now time.Time, d time.Duration) time.Duration {
+	return now.Truncate(d).Add(d).Sub(now)
 }

@@ -34,6 +34,9 @@ func TestIdlePollsEndTogether(t *testing.T) {
 			if end := begin.Add(wait); !end.Equal(end.Truncate(c.longest)) {
 				t.Fatalf("a poll that began at %v ends at %v", begin, end)
 			}
+			if wait+time.Second >= p.deadline(time.Second) {
+				t.Fatalf("a poll of %v is given up before its answer", wait)
+			}
 			if wait < c.longest/32 || wait > c.longest+c.longest/16 || wait >= readGrace {
 				t.Fatalf("a poll that began at %v waits for %v", begin, wait)
 			}

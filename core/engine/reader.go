@@ -29,7 +29,7 @@ const (
 	// idleSampling is the pace of samples while the task has nothing to do. It
 	// slows down to longSampling where each finds what the one before found.
 	idleSampling = 4 * time.Second
-	longSampling = 12 * time.Second
+	longSampling = 15 * time.Second
 )
 
 // worker is one reader and one writer. The writer's goroutine owns the sink and
@@ -256,7 +256,7 @@ func (w *worker) poll(ctx context.Context) error {
 		w.p.doing("poll")
 	}
 	began := w.p.e.clock.Now()
-	limited := w.polls.take(ctx, 2*c.PollWaitMax.Duration+2*c.RequestTimeout.Duration)
+	limited := w.polls.take(ctx, w.pace.deadline(c.RequestTimeout.Duration))
 	w.pace.wanted = time.Unix(0, w.p.hurry.Load())
 	m, err := w.source.Poll(limited, w.pace.wait(began))
 	w.lastPoll = w.p.e.clock.Now()
