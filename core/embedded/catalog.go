@@ -208,6 +208,7 @@ func (db *database) dropStable(st *stable) {
 // newTable makes a table in its vgroup; logging it is the caller's.
 func (db *database) newTable(name string, super *stable, own *schema, tags map[int16][]byte) *table {
 	t := &table{name: name, uid: db.node.nextUID(), created: db.node.now(), vg: db.vgroupOf(name), super: super, own: own, tags: tags}
+	t.rows.second = secondKey(t.schema().cols)
 	db.tables[name] = t
 	if super != nil {
 		super.children[name] = t

@@ -35,6 +35,7 @@ const (
 	codeVgroupColNone   = 0x0526
 	codeTableExists     = 0x0603
 	codeOtherSuper      = 0x061D
+	codeOperation       = 0x0200
 	codeSyntax          = 0x2600
 	codeInvalidColumn   = 0x2602
 	codeFunction        = 0x2802
@@ -43,6 +44,11 @@ const (
 	codeValueTooLong    = 0x2605
 	codeNoDatabase      = 0x2616
 	codePermission      = 0x2644
+	codeKeyPlace        = 0x2678
+	codeKeyType         = 0x2679
+	codeKeyFixed        = 0x267A
+	codeKeyNull         = 0x267B
+	codeKeyNone         = 0x267C
 	codeGroups          = 0x4005
 	codeSnapshot        = 0x4006
 	codeOffsetRange     = 0x4007

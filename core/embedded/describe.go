@@ -95,12 +95,15 @@ func (s *session) describe(p *parser) (*result, error) {
 	r := relationOf("field VARCHAR(325)", "type VARCHAR(20)", "length INT", "note VARCHAR(16)", "encode VARCHAR(12)",
 		"compress VARCHAR(12)", "level VARCHAR(12)")
 	for _, c := range sch.cols {
-		info := typeInfos[c.typ]
+		info, note := typeInfos[c.typ], ""
+		if c.flags&flagKey != 0 {
+			note = s.n.version.keyMark()
+		}
 		length := c.length()
 		if c.typ == typeBlob {
 			length = c.bytes // not what select tells
 		}
-		r.add(c.name, c.describe(", "), int64(length), "", info.encode, info.compress, "medium")
+		r.add(c.name, c.describe(", "), int64(length), note, info.encode, info.compress, "medium")
 	}
 	for _, c := range sch.tags {
 		r.add(c.name, c.describe(", "), int64(c.length()), "TAG", "disabled", "disabled", "disabled")
@@ -207,9 +210,9 @@ func (s *session) showCreate(p *parser) (*result, error) {
 	}
 	text := ""
 	if st := db.stables[name]; st != nil {
-		text = fmt.Sprintf("CREATE STABLE `%s` (%s) TAGS (%s)", name, declareAll(st.cols), declareAll(st.tags))
+		text = fmt.Sprintf("CREATE STABLE `%s` (%s) TAGS (%s)", name, s.n.version.declareAll(st.cols), s.n.version.declareAll(st.tags))
 	} else if t := db.tables[name]; t != nil && t.super == nil {
-		text = fmt.Sprintf("CREATE TABLE `%s` (%s)", name, declareAll(t.own.cols))
+		text = fmt.Sprintf("CREATE TABLE `%s` (%s)", name, s.n.version.declareAll(t.own.cols))
 	} else if t != nil {
 		text = t.declareChild(db.prec)
 	} else {
@@ -221,10 +224,14 @@ func (s *session) showCreate(p *parser) (*result, error) {
 	return r.result(), nil
 }
 
-func declareAll(cols []column) string {
+func (v version) declareAll(cols []column) string {
 	var parts []string
 	for _, c := range cols {
-		parts = append(parts, "`"+c.name+"` "+c.declare())
+		part := "`" + c.name + "` " + c.declare()
+		if c.flags&flagKey != 0 {
+			part += " " + v.keyMark()
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
 }

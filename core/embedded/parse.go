@@ -133,7 +133,15 @@ func (p *parser) columnDefs() []column {
 	var cols []column
 	p.list(func() {
 		name := p.ident()
-		cols = append(cols, p.columnType(name))
+		c := p.columnType(name)
+		if p.isKeyMark() {
+			p.next()
+			p.expect("key")
+			c.flags = flagKey
+		} else if p.is("composite") {
+			p.fail()
+		}
+		cols = append(cols, c)
 		for p.peek().kind == tokenIdent || p.peek().kind == tokenString {
 			p.next()
 		}

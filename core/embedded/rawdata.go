@@ -138,10 +138,11 @@ func (s *session) plan(p *blockPlan, own []column) (err error) {
 	if p.cols, p.cells, err = s.match(p.table, own, p.block); err != nil || p.rows == 0 {
 		return err
 	}
-	if err = checkCells(p.table, p.cols, p.cells, p.rows); err == nil {
-		p.oldest, p.ascending = timesOf(&p.cells[0], p.rows)
+	if err = checkCells(p.table, p.cols, p.cells, p.rows); err != nil {
+		return err
 	}
-	return err
+	p.oldest, p.ascending = timesOf(&p.cells[0], p.rows)
+	return checkKeys(secondKey(own), p.cols, p.rows, func(r, c int) []byte { return p.cells[c].cell(r) })
 }
 
 // write stores a block that has been planned.

@@ -66,10 +66,17 @@ var everyStatement = []string{
 	"alter table d.n1 rename column b bb", "insert into d.n1 values('2025-01-01 00:00:01',2,'ninechars')",
 	"create table d.n2(ts timestamp, a decimal(12,3))", "insert into d.n2 values('2025-01-01 00:00:01',1.5)",
 	"alter table d.n2 add column c decimal(30,2)", "create table d.n3(ts timestamp, a int)", "drop table d.n3",
+	"create table d.k(ts timestamp, k varchar(8) primary key, v int) tags(g int)",
+	"insert into d.k1 using d.k tags(1) values('2025-01-01 00:00:00','b',1)('2025-01-01 00:00:00','',2)('2025-01-01 00:00:00','b',3)",
+	"insert into d.k1(ts,k) values('2025-01-01 00:00:00','b')('2025-01-01 00:00:01','a')",
+	"create table d.k2(ts timestamp, k int primary key, v int)",
+	"insert into d.k2 values('2025-01-01 00:00:00',-1,1)('2025-01-01 00:00:00',2,2)('2025-01-01 00:00:01',0,3)('2025-01-01 00:00:00',1,4)",
+	"delete from d.k2 where ts > '2025-01-01 00:00:00'",
 }
 
 var everyQuestion = []string{
 	"select * from d.a order by ts", "describe d.a", "describe d.st", "describe d.n1", "describe d.n2",
+	"describe d.k", "describe d.k2", "select * from d.k order by ts,k", "select * from d.k2 order by ts,k",
 	"select tbname,* from d.st order by tbname,ts", "select * from d.n1 order by ts", "select * from d.n2 order by ts",
 	"select table_name,stable_name from information_schema.ins_tables where db_name='d' order by table_name",
 	"select count(*) from d.st", "select last_row(*) from d.c1", "select tbname, count(*), max(v) from d.st group by tbname order by tbname",

@@ -1,7 +1,7 @@
 package embedded
 
 import (
-	"bytes"
+	"cmp"
 	"math"
 	"slices"
 	"time"
@@ -84,7 +84,7 @@ func (s *session) insert(p *parser) (*result, error) {
 	}
 	for _, in := range inserts {
 		total += len(in.rows)
-		sortRows(&in)
+		in.sortRows()
 		in.t.rows.upsert(in.cols, in.rows)
 		en := set.entry(in.t.vg)
 		en.data = appendTableBlock(en.data, in.t.vg.db.prec, in.t.name, in.cols, in.rows)
@@ -144,7 +144,13 @@ func (s *session) insertion(p *parser, db *database, dbName, name string, create
 	if len(in.rows) == 0 {
 		p.fail()
 	}
-	return in, timeFirst(&in)
+	if err := timeFirst(&in); err != nil {
+		return in, err
+	}
+	if second := in.t.rows.second; second != nil && second.among(in.cols) < 0 {
+		return in, failure(codeOperation, "Primary key column should not be none")
+	}
+	return in, checkKeys(in.t.rows.second, in.cols, len(in.rows), func(r, c int) []byte { return in.rows[r][c] })
 }
 
 func (p *parser) row(cols []column, prec precision) ([][]byte, error) {
@@ -194,13 +200,20 @@ func timeFirst(in *insertion) error {
 	return nil
 }
 
-// sortRows puts rows in the order of time; of several with one time the last
+// sortRows puts rows in the order of their keys; of several with one key the last
 // stays.
-func sortRows(in *insertion) {
-	slices.SortStableFunc(in.rows, func(a, b [][]byte) int { return order(leInt64(a[0]), leInt64(b[0])) })
+func (in *insertion) sortRows() {
+	second := in.t.rows.second.among(in.cols)
+	compare := func(a, b [][]byte) int {
+		if c := cmp.Compare(leInt64(a[0]), leInt64(b[0])); c != 0 || second < 0 {
+			return c
+		}
+		return in.cols[second].compare(a[second], b[second])
+	}
+	slices.SortStableFunc(in.rows, compare)
 	kept := in.rows[:0]
 	for i, row := range in.rows {
-		if i+1 < len(in.rows) && bytes.Equal(row[0], in.rows[i+1][0]) {
+		if i+1 < len(in.rows) && compare(row, in.rows[i+1]) == 0 {
 			continue
 		}
 		kept = append(kept, row)

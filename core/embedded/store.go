@@ -6,11 +6,12 @@ import (
 	"sort"
 )
 
-// rowSet is the rows of one table in columns, sorted by time. Columns are kept
+// rowSet is the rows of one table in columns, sorted by their keys. Columns are kept
 // by id; one that has no vector yet is NULL throughout.
 type rowSet struct {
-	ts   []int64
-	cols map[int16]*vector
+	second *column // of a composite key; nil: the time alone is the key
+	ts     []int64
+	cols   map[int16]*vector
 }
 
 // vector is one column of a rowSet.
@@ -104,11 +105,12 @@ func (s *rowSet) upsert(cols []column, rows [][][]byte) {
 	for i, c := range cols[1:] {
 		vectors[i+1] = s.vector(c)
 	}
+	second := s.second.among(cols)
 	i := -1
 	for _, row := range rows {
-		ts := leInt64(row[0])
-		if i++; i >= len(s.ts) || s.ts[i] != ts { // rows often replace rows in their order
-			i = s.place(ts)
+		k := keyOf(row, second)
+		if i++; i >= len(s.ts) || s.compare(i, k) != 0 { // rows often replace rows in their order
+			i = s.place(k)
 		}
 		for j := 1; j < len(cols); j++ {
 			vectors[j].set(i, row[j])
@@ -156,17 +158,17 @@ func (v *vector) extend(c *blockColumn, rows int) {
 	}
 }
 
-// place returns the row of a time, made if it is missing.
-func (s *rowSet) place(ts int64) int {
+// place returns the row of a key, made if it is missing.
+func (s *rowSet) place(k storeKey) int {
 	n := len(s.ts)
 	i := n
-	if n > 0 && ts <= s.ts[n-1] {
-		i = s.search(ts)
-		if s.ts[i] == ts {
+	if n > 0 && s.compare(n-1, k) >= 0 {
+		i = sort.Search(n, func(i int) bool { return s.compare(i, k) >= 0 })
+		if s.compare(i, k) == 0 {
 			return i
 		}
 	}
-	s.ts = slices.Insert(s.ts, i, ts)
+	s.ts = slices.Insert(s.ts, i, k.ts)
 	for _, v := range s.cols {
 		v.open(i)
 	}

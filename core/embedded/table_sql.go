@@ -19,6 +19,9 @@ func (s *session) createTable(p *parser) (*result, error) {
 	var tags []column
 	if p.accept("tags") {
 		tags = p.columnDefs()
+		if slices.ContainsFunc(tags, func(c column) bool { return c.flags&flagKey != 0 }) {
+			p.fail()
+		}
 	}
 	p.tableOptions()
 	sch, err := newSchema(cols, tags)
@@ -59,6 +62,9 @@ func newSchema(cols, tags []column) (schema, error) {
 	if len(cols) < 2 || cols[0].typ != typeTimestamp {
 		return schema{}, failure(codeSyntax, "The first column must be a timestamp and another must follow")
 	}
+	if err := checkKeyMarks(cols); err != nil {
+		return schema{}, err
+	}
 	sch := schema{cols: cols, tags: tags, colVer: 1, tagVer: 1}
 	seen := map[string]bool{}
 	for _, list := range [][]column{cols, tags} {
@@ -72,7 +78,7 @@ func newSchema(cols, tags []column) (schema, error) {
 		}
 	}
 	for i := range cols {
-		cols[i].flags = cols[i].columnFlags()
+		cols[i].flags |= cols[i].columnFlags()
 	}
 	if len(tags) > 0 {
 		tags[0].flags = 2 // the first tag is indexed
@@ -265,6 +271,9 @@ func (p *parser) alterClause() alterClause {
 		c.rename = p.ident()
 	}
 	c.col.name = name
+	if p.isKeyMark() {
+		p.fail()
+	}
 	p.tableOptions()
 	return c
 }
@@ -279,12 +288,21 @@ func (s *session) alterTable(p *parser) (*result, error) {
 		return &result{}, nil
 	}
 	c := p.alterClause()
-	if st := db.stables[name]; st != nil {
-		return s.alterStable(db, st, c)
-	}
-	t := db.tables[name]
-	if t == nil {
+	st, t := db.stables[name], db.tables[name]
+	var sch *schema
+	switch {
+	case st != nil:
+		sch = &st.schema
+	case t != nil:
+		sch = t.schema()
+	default:
 		return nil, errTableMissing
+	}
+	if second := secondKey(sch.cols); second != nil && !c.tag && c.col.name == second.name {
+		return nil, failure(codeKeyFixed, "composite primary key column can not be added, modified, and dropped")
+	}
+	if st != nil {
+		return s.alterStable(db, st, c)
 	}
 	a := alteration{table: name, rename: c.rename}
 	if t.super != nil {

@@ -47,6 +47,7 @@ func (v version) newLayout() bool      { return v.has(3, 3, 6, 0) } // of metas:
 func (v version) forces() bool         { return v.has(3, 3, 6, 0) } // drop topic and drop consumer group by force; a syntax error before
 func (v version) checksums() bool      { return v.has(3, 3, 6, 0) } // the function crc32; 3.3.3 has none
 func (v version) decimals() bool       { return v.has(3, 3, 6, 0) }
+func (v version) tellsComposite() bool { return v.has(3, 3, 6, 0) } // COMPOSITE KEY; 3.3.3 says PRIMARY KEY and knows no other
 func (v version) blobs() bool          { return v.has(3, 3, 7, 0) }
 func (v version) tellsWALEnds() bool   { return v.has(3, 3, 6, 0) }  // v1_applied/committed in ins_vgroups
 func (v version) misleads() bool       { return !v.has(3, 3, 4, 0) } // raw rows may go to a table that came before, see mislead

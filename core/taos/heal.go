@@ -41,10 +41,31 @@ func (c *catalog) CreateStatement(ctx context.Context, database, table string) (
 		if super, _, ok := cutUsing(rest); ok {
 			s.Super = super
 			s.Rest, err = c.tagClause(ctx, database, super, table)
+		} else {
+			s.Rest = everybodysKey(rest)
 		}
 		return s, err
 	}
 	return core.CreateStatement{}, c.ep.nonsense(op, fmt.Sprintf("the statement begins with %.40q", text))
+}
+
+// everybodysKey writes the mark of a composite key's second column as every version
+// reads it. 3.3.7 tells COMPOSITE KEY, which is a syntax error for 3.3.3.
+func everybodysKey(rest string) string {
+	const theirs, ours = " COMPOSITE KEY", " PRIMARY KEY"
+	quote := byte(0)
+	for i := range len(rest) {
+		switch c := rest[i]; {
+		case c == quote:
+			quote = 0
+		case quote != 0:
+		case c == '`' || c == '\'':
+			quote = c
+		case strings.HasPrefix(rest[i:], theirs):
+			return rest[:i] + ours + rest[i+len(theirs):]
+		}
+	}
+	return rest
 }
 
 // cutUsing takes the name of the super table off what follows a child's name.

@@ -178,7 +178,7 @@ func (k *sink) describeTime(ctx context.Context, table string) (time string, sim
 	}
 	name, _ := b.Columns[0].Value(0)
 	note, _ := b.Columns[3].Value(1)
-	return string(name), string(note) != "COMPOSITE KEY", nil
+	return string(name), !core.Column{Note: string(note)}.IsKey(), nil
 }
 
 // touched is what the answer to a touch means.
