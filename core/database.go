@@ -93,6 +93,15 @@ func (c Column) IsTag() bool { return strings.Contains(strings.ToUpper(c.Note), 
 // IsKey reports whether `describe` shows the second column of a key.
 func (c Column) IsKey() bool { return strings.Contains(strings.ToUpper(c.Note), "KEY") }
 
+// SecondKey is the name of the second column of a table's composite key; empty where
+// the time alone is the key.
+func (t *Table) SecondKey() string {
+	if len(t.Columns) > 1 && t.Columns[1].IsKey() {
+		return t.Columns[1].Name
+	}
+	return ""
+}
+
 // SQLType is the type as a statement has it: VARCHAR(16).
 func (c Column) SQLType() string {
 	switch c.Type {
@@ -107,7 +116,11 @@ func (t *Table) String() string {
 	list := func(columns []Column) string {
 		var parts []string
 		for _, c := range columns {
-			parts = append(parts, c.Name+" "+c.SQLType())
+			part := c.Name + " " + c.SQLType()
+			if c.IsKey() {
+				part += " PRIMARY KEY"
+			}
+			parts = append(parts, part)
 		}
 		return strings.Join(parts, ", ")
 	}

@@ -43,7 +43,7 @@ func drawSchedule(rt *rapid.T) schedule {
 		apart:   rapid.Bool().Draw(rt, "apart"),
 	}
 	for _, family := range []string{"s0", "s1"} {
-		s.steps = append(s.steps, a.write(family, "create table DB."+family+"(ts timestamp, v int, s varchar(8)) tags(g int, h varchar(8))"))
+		s.steps = append(s.steps, a.creation(family))
 	}
 	for range rapid.IntRange(3, 40).Draw(rt, "steps") {
 		s.steps = append(s.steps, a.step())
@@ -52,6 +52,12 @@ func drawSchedule(rt *rapid.T) schedule {
 }
 
 func (a *author) write(family, sql string) string { return a.owner[family] + ": " + sql }
+
+// creation makes a super table, some of them with a composite key.
+func (a *author) creation(family string) string {
+	key := a.pick("key", "", "", "k int primary key, ")
+	return a.write(family, "create table DB."+family+"(ts timestamp, "+key+"v int, s varchar(8)) tags(g int, h varchar(8))")
+}
 
 func (a *author) pick(what string, of ...string) string {
 	return rapid.SampledFrom(of).Draw(a.rt, what)
@@ -75,7 +81,7 @@ func (a *author) step() string {
 		if a.number("drop", 0, 1) == 0 {
 			return a.write(family, "drop table DB."+family)
 		}
-		return a.write(family, "create table DB."+family+"(ts timestamp, v int, s varchar(8)) tags(g int, h varchar(8))")
+		return a.creation(family)
 	case kind < 16:
 		return a.normal()
 	case kind < 17:
@@ -117,11 +123,13 @@ func (a *author) rows() string {
 	family := a.pick("family", "s0", "s1")
 	child := a.child(family)
 	at, n := a.instant(), a.number("rows", 1, 3)
-	columns := a.pick("columns", "ts,v,s", "ts,v", "ts,s", "ts,v,x1", "ts,x2")
+	// Without k those of a table whose key it belongs to are refused, with it the others.
+	columns := a.pick("columns", "ts,v,s", "ts,v", "ts,s", "ts,v,x1", "ts,x2", "ts,k,v,s", "ts,k,s", "ts,k,x2")
+	key := a.number("key", 0, 2)
 	text := a.text()
 	var values strings.Builder
 	for i := range n {
-		row := strings.NewReplacer("ts", fmt.Sprint(at+i), "v", fmt.Sprint(a.count*10+i), "s", text, "x1", "7", "x2", "8.5").Replace(columns)
+		row := strings.NewReplacer("ts", fmt.Sprint(at+i/2), "k", fmt.Sprint(key+i), "v", fmt.Sprint(a.count*10+i), "s", text, "x1", "7", "x2", "8.5").Replace(columns)
 		values.WriteString("(" + row + ")")
 	}
 	switch a.number("using", 0, 3) {
@@ -168,7 +176,8 @@ func (a *author) normal() string {
 	family := a.pick("normal", "n0", "n1")
 	table := "DB." + family
 	return a.write(family, a.pick("change",
-		"create table "+table+"(ts timestamp, v int)",
+		"create table "+table+"(ts timestamp, v int)", "create table "+table+"(ts timestamp, k int primary key, v int)",
+		fmt.Sprintf("insert into %s(ts,k,v) values(%d,%d,%d)", table, a.instant(), a.count%3, a.count),
 		fmt.Sprintf("insert into %s(ts,v) values(%d,%d)", table, a.instant(), a.count),
 		fmt.Sprintf("insert into %s(ts,w) values(%d,%d)", table, a.instant(), a.count),
 		"alter table "+table+" add column w int", "alter table "+table+" drop column w",

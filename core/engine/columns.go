@@ -16,8 +16,10 @@ import (
 // lacks one, those behind get the values of others; if their types are alike it does
 // not even refuse that (docs/protocol.md, section 9). Such rows come when a log is
 // read again from before a column was dropped, or where a table at the sink was made
-// by somebody else. So no rows are written as they are before it is known that their
-// tables have all of their columns.
+// by somebody else. Where the second column belongs to the key at one side alone, rows
+// replace others that they do not replace at the source, or do not where they do there.
+// So no rows are written as they are before it is known that their tables have all of
+// their columns, and their key.
 
 // fitFor is how long that is believed: somebody may change a table at the sink. With
 // more than describedAtOnce tables that have columns of their own it is longer.
@@ -129,9 +131,12 @@ func (w *worker) fitting(ctx context.Context) error {
 		if here == nil {
 			continue
 		}
+		rows := raw.AsTable(here.Name, cols)
 		for _, c := range cols {
 			text := ""
 			switch {
+			case rows.SecondKey() != here.SecondKey():
+				text = fmt.Sprintf("rows of %s have another key there", here.Name)
 			case w.p.t.isAnother(here.Name, c):
 				text = fmt.Sprintf("column %s of %s is another one by now", c.Name, here.Name)
 			case !slices.ContainsFunc(here.Columns, func(h core.Column) bool { return h.Name == c.Name }):

@@ -98,6 +98,10 @@ func (w *worker) compareSuper(ctx context.Context, name string, replicated bool)
 			return nil
 		}
 	}
+	if there.SecondKey() != here.SecondKey() {
+		w.p.t.drifted(clash(w.p.t.key.Database, name, there, here, errOtherKey).Error())
+		return nil
+	}
 	w.tellExtra(name, there, here)
 	return nil
 }

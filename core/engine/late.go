@@ -141,10 +141,13 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	want := wanted(b)
 	var there *core.Table
 	gone := false
-	if len(lacks(want, here)) > 0 {
+	if key := want.SecondKey(); key != here.SecondKey() || len(lacks(want, here)) > 0 {
 		there, err = w.describe(ctx, pl.catalog, name)
 		if gone = there == nil; err != nil {
 			return raw.Block{}, false, err
+		}
+		if key != here.SecondKey() {
+			return w.otherKey(b, key, there, here, m)
 		}
 		if here, err = w.mendOwner(ctx, name, want, here, there); err != nil {
 			return raw.Block{}, false, err
@@ -176,6 +179,19 @@ func (w *worker) fitBlock(ctx context.Context, b *raw.Block, super string, m *co
 	}
 	return fit, true, nil
 }
+
+// otherKey decides on rows with another key than their table has at the sink. Keys
+// cannot be altered: if the source's table has another one by now, too, it is another
+// table, and the rows went with the one before.
+func (w *worker) otherKey(b *raw.Block, key string, there, here *core.Table, m *core.Message) (raw.Block, bool, error) {
+	if there == nil || there.SecondKey() != key {
+		return w.leaveOut(b)
+	}
+	return raw.Block{}, false, refused(w.p, m, clash(w.p.t.key.Database, b.Table, there, here, errOtherKey))
+}
+
+// errOtherKey is why rows would replace others at one side only.
+var errOtherKey = errors.New("their keys are not of the same columns")
 
 // leaveOut says that rows are not written because their table goes anyway.
 func (w *worker) leaveOut(b *raw.Block) (raw.Block, bool, error) {
@@ -405,7 +421,7 @@ func (w *worker) afterSuper(ctx context.Context, super *raw.SuperTable, m *core.
 		return err
 	}
 	w.p.t.undrift(onlyAtSink(super.Name))
-	if here != nil && len(lacks(&want, here)) == 0 && len(lacks(here, &want)) == 0 {
+	if here != nil && want.SecondKey() == here.SecondKey() && len(lacks(&want, here)) == 0 && len(lacks(here, &want)) == 0 {
 		return nil
 	}
 	there, err := w.describe(ctx, w.p.plan.catalog, super.Name)
@@ -415,6 +431,9 @@ func (w *worker) afterSuper(ctx context.Context, super *raw.SuperTable, m *core.
 	if here == nil {
 		_, err := w.recreate(ctx, super.Name)
 		return err
+	}
+	if key := want.SecondKey(); key != here.SecondKey() && key == there.SecondKey() {
+		return refused(w.p, m, clash(w.p.t.key.Database, super.Name, there, here, errOtherKey))
 	}
 	if here, err = w.mend(ctx, super.Name, &want, here, there); err != nil {
 		return err

@@ -131,7 +131,11 @@ func (c Column) SQL() string {
 
 // Describe is the column in the words of a catalog, for comparison.
 func (c Column) Describe() core.Column {
-	return core.Column{Name: c.Name, Type: c.TypeName(), Length: c.Length()}
+	d := core.Column{Name: c.Name, Type: c.TypeName(), Length: c.Length()}
+	if c.Flags&keyFlag != 0 {
+		d.Note = "COMPOSITE KEY"
+	}
+	return d
 }
 
 // schema reads a list of columns and its version.

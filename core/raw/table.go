@@ -21,14 +21,20 @@ type SuperTable struct {
 // Table is the description in a catalog's words, for comparison with what
 // `describe` says.
 func (s *SuperTable) Table() core.Table {
-	t := core.Table{Name: s.Name}
-	for _, c := range s.Columns {
-		t.Columns = append(t.Columns, c.Describe())
-	}
+	t := AsTable(s.Name, s.Columns)
 	for _, c := range s.Tags {
 		d := c.Describe()
 		d.Note = "TAG"
 		t.Tags = append(t.Tags, d)
+	}
+	return t
+}
+
+// AsTable is a table of these columns in the words of a catalog.
+func AsTable(name string, columns []Column) core.Table {
+	t := core.Table{Name: name}
+	for _, c := range columns {
+		t.Columns = append(t.Columns, c.Describe())
 	}
 	return t
 }
