@@ -48,9 +48,13 @@ func (s *rowSet) compare(i int, k storeKey) int {
 	return s.second.compare(s.cell(i, s.second.id), k.second)
 }
 
-// compare puts two cells of a key's second column in their order.
+// compare puts two cells of a key's second column in their order. Rows that come as
+// they are stored are not checked, and may have none, or one of another width.
 func (c *column) compare(a, b []byte) int {
 	le := binary.LittleEndian
+	if width := typeInfos[c.typ].width; len(a) < width || len(b) < width {
+		return bytes.Compare(a, b)
+	}
 	switch c.typ {
 	case typeInt:
 		return cmp.Compare(int32(le.Uint32(a)), int32(le.Uint32(b)))
