@@ -106,7 +106,7 @@ func (s *sinkTables) wants(key uint64, t landed, schema []byte) {
 }
 
 // fitting is the error of codeMisfit if a table lacks a column that a message's rows
-// have. Of a table that is not there its server decides. A table is described once
+// have, or has another key. Of a table that is not there its server decides. A table is described once
 // for a message, however many children it has, or sets of columns their rows.
 func (w *worker) fitting(ctx context.Context) error {
 	l := w.landing
@@ -131,22 +131,27 @@ func (w *worker) fitting(ctx context.Context) error {
 		if here == nil {
 			continue
 		}
-		rows := raw.AsTable(here.Name, cols)
-		for _, c := range cols {
-			text := ""
-			switch {
-			case rows.SecondKey() != here.SecondKey():
-				text = fmt.Sprintf("rows of %s have another key there", here.Name)
-			case w.p.t.isAnother(here.Name, c):
-				text = fmt.Sprintf("column %s of %s is another one by now", c.Name, here.Name)
-			case !slices.ContainsFunc(here.Columns, func(h core.Column) bool { return h.Name == c.Name }):
-				text = fmt.Sprintf("table %s has no column %s there", here.Name, c.Name)
-			default:
-				continue
-			}
+		if text := w.p.t.misfit(here, cols); text != "" {
 			return &core.Error{Class: core.ClassData, Code: codeMisfit, Op: "write rows at " + w.p.plan.sinkName, Text: text}
 		}
 		l.good[f] = true
 	}
 	return nil
+}
+
+// misfit says why rows with these columns cannot be written to a table as they are;
+// it is empty if they can.
+func (t *task) misfit(here *core.Table, cols []raw.Column) string {
+	if rows := raw.AsTable(here.Name, cols); rows.SecondKey() != here.SecondKey() {
+		return fmt.Sprintf("rows of %s have another key there", here.Name)
+	}
+	for _, c := range cols {
+		switch {
+		case t.isAnother(here.Name, c):
+			return fmt.Sprintf("column %s of %s is another one by now", c.Name, here.Name)
+		case !slices.ContainsFunc(here.Columns, func(h core.Column) bool { return h.Name == c.Name }):
+			return fmt.Sprintf("table %s has no column %s there", here.Name, c.Name)
+		}
+	}
+	return ""
 }
